@@ -76,7 +76,7 @@ def test_directives_of_the_process(tmp_path: Path) -> None:
             assert call(process, tmp_path, "CONFIG SET watchdog-period 0") == "+OK"
         finally:
             process.send_signal(signal.SIGTERM)
-            output, _ = process.communicate(timeout=20)
+            output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Timeout" not in output
 
@@ -87,7 +87,7 @@ def test_a_crash_is_in_the_log(tmp_path: Path) -> None:
     with start(tmp_path, "--logfile", str(log)) as process:
         wait_for(log, "Ready to accept connections")
         process.send_signal(signal.SIGSEGV)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == -signal.SIGSEGV
     assert "Fatal Python error: Segmentation fault" in log.read_text()
 

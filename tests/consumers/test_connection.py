@@ -58,7 +58,7 @@ async def test_a_transaction_is_executed_or_refused_as_a_whole(client: Client) -
 async def test_a_cancelled_read_ends_on_the_server_and_returns(client: Client) -> None:
     await client.xgroup_create("s", "g", "$", mkstream=True)
     async with open_link(client, "s") as link:
-        with anyio.fail_after(5), anyio.move_on_after(0.2) as scope:
+        with anyio.fail_after(20), anyio.move_on_after(0.2) as scope:
             assert await link.read(READ, limit=25) is None
             await checkpoint()
         assert scope.cancelled_caught
@@ -98,7 +98,7 @@ async def test_wake_ends_a_blocked_read_and_does_nothing_else(client: Client) ->
     got: list[Any] = []
     async with open_link(client, "s") as link:
         await link.wake()
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             async with anyio.create_task_group() as tasks:
 
                 async def read() -> None:
@@ -208,7 +208,7 @@ async def test_a_task_that_asyncio_cancels_while_it_connects_ends(client: Client
     while cancelled:
         step += 1
         task = asyncio.ensure_future(connect())
-        with anyio.fail_after(10), at_step(step, task.cancel):
+        with anyio.fail_after(20), at_step(step, task.cancel):
             await asyncio.wait([task])
         if not (cancelled := task.cancelled()):
             task.result()

@@ -135,7 +135,7 @@ async def test_drained_it_leaves_suspects_under_suspicion(client: Client, order_
         await anyio.sleep_forever()
 
     consumer = consumer_of(client, order_by=order_by)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             await tasks.start(consumer.run, handler)
             await begun.wait()
@@ -150,7 +150,7 @@ async def test_pulled_messages_are_run_alone_as_well(client: Client) -> None:
     ids = await leave_behind(client, 3, "x (again)")
     seen: list[str] = []
     consumer = consumer_of(client)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with consumer.open() as messages:
             async for message in messages:
                 async with message:

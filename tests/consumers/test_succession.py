@@ -37,7 +37,7 @@ async def test_everything_that_was_left_comes_in_order_with_what_killed_its_cons
         await _left_behind(client, group)
         inheritance = Inheritance(group, Orphans(group, patience=2, begun=True), Succession.AFTER_CRASH)
         taken: list[Any] = []
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while not inheritance.taken:
                 entries = await inheritance.take(room)
                 assert len(entries) <= room

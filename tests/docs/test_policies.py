@@ -32,7 +32,7 @@ def test_the_lines_print_what_they_say(tmp_path: Path) -> None:
                     " ID ", f" {id} "
                 )
                 done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-                deadline = time.monotonic() + 20
+                deadline = time.monotonic() + 60
                 while line.startswith("cat ") and not done.stdout and time.monotonic() < deadline:
                     # What runs in the background has not printed yet.
                     time.sleep(0.05)

@@ -13,7 +13,7 @@ from tests.oracle.wire import CLOSED, encode, frame_end
 
 __all__ = ["CLOSED", "PATIENCE", "Client", "assert_serves", "connect", "encode", "until"]
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a reply counts as never arriving. Nothing is measured with it."""
 
 

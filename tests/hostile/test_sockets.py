@@ -93,7 +93,7 @@ def test_out_of_descriptors() -> None:
             assert first.call("PING") == b"+PONG\r\n"
             assert server.process is not None and server.folder is not None
             server.process.terminate()
-            assert server.process.wait(20) == 0, server.log()
+            assert server.process.wait(60) == 0, server.log()
             assert (server.folder / "log").stat().st_size < 100_000
 
 

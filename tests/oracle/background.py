@@ -11,7 +11,7 @@ from tests.oracle.wire import Connection
 
 __all__ = ["rewrite", "until", "until_quiet"]
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 def until(connection: Connection, *lines: str) -> None:

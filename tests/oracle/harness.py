@@ -71,7 +71,7 @@ __all__ = [
 Mask = Callable[[bytes], bytes]
 Test = TypeVar("Test", bound=Callable[..., object])
 
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 60.0
 SHOWN = 700
 
 _SUBSCRIBING = frozenset({b"SUBSCRIBE", b"PSUBSCRIBE", b"SSUBSCRIBE", b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE"})

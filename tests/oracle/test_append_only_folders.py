@@ -49,7 +49,7 @@ class Abroad:
         ]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.process.poll() is None and time.monotonic() < deadline:
             try:
                 connection = Connection(("127.0.0.1", port))
@@ -68,7 +68,7 @@ class Abroad:
             connection.close()
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(60)
             self.process = None
 
 

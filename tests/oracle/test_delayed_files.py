@@ -18,7 +18,7 @@ FIND = {
     "7.0": servers.find_7_0,
     "valkey": lambda: servers.find_valkey()[0],
 }
-SECONDS = 20
+SECONDS = 60.0
 
 
 @pytest.fixture(params=FIND)

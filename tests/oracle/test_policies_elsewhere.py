@@ -75,7 +75,7 @@ def test_there_and_back(name: str, tmp_path: Path) -> None:
         connection.call("SHUTDOWN", "NOSAVE")
         connection.close()
         assert other.process is not None
-        other.process.wait(20)
+        other.process.wait(60)
         shutil.copytree(folder, tmp_path / "back")
     finally:
         other.stop()

@@ -15,7 +15,7 @@ from tests.oracle.wire import encode
 
 pytestmark = requires("8.10")
 
-SECONDS = 20.0
+SECONDS = 60.0
 LIBRARY = """#!lua name=endless
 redis.register_function('plain', function(keys, args)
   while true do

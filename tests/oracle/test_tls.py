@@ -17,7 +17,7 @@ from tests.certificates import Certificates
 from tests.oracle.servers import Server, free_port, start
 from tests.oracle.wire import encode, frame_end
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @functools.cache
@@ -25,7 +25,7 @@ def _reference() -> str | None:
     """A redis-server with TLS: without, it does not start with a `tls-port` of whatever value, or says so."""
     for path in filter(None, [shutil.which("redis-server"), "/usr/bin/redis-server"]):
         asked = [path, "--port", "0", "--tls-port", "1", "--tls-cert-file", "/nowhere", "--tls-key-file", "/nowhere"]
-        said = subprocess.run([*asked, "--bind", "127.0.0.1"], capture_output=True, timeout=20, check=False).stdout
+        said = subprocess.run([*asked, "--bind", "127.0.0.1"], capture_output=True, timeout=60, check=False).stdout
         if b"Failed to configure TLS" in said:
             return path
     return None

@@ -142,7 +142,7 @@ def _parse(reply: bytes, at: int) -> tuple[Node, int]:
 class Connection:
     """One client of one server. A reply that can't be had is CLOSED or SILENT, not an exception."""
 
-    def __init__(self, address: Address, timeout: float = 10.0) -> None:
+    def __init__(self, address: Address, timeout: float = 60.0) -> None:
         self._sock = socket.create_connection(address, timeout=timeout)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A test that fails leaves its connections open; what the collector says of them must not fail the next one.

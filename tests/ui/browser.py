@@ -23,7 +23,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 __all__ = ["NARROW", "WIDE", "Browser", "axe_source", "missing"]
 
-PATIENCE = 20
+PATIENCE = 60
 """Seconds until what should appear is given up."""
 
 WIDE, NARROW = (1280, 800), (360, 740)

@@ -61,7 +61,7 @@ def test_clients_connect_before_the_broker_runs(tmp_path: Path) -> None:
             early.sendall(b"CONFIG GET port\r\n")
             assert str(tcp.getsockname()[1]).encode() in early.recv(100)
             process.send_signal(signal.SIGTERM)
-            output, _ = process.communicate(timeout=20)
+            output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert f"addresses=127.0.0.1:{tcp_port(output)}" in output
     assert not (tmp_path / "other").exists()
@@ -75,7 +75,7 @@ def tcp_port(output: str) -> str:
 def test_what_is_no_listening_socket_ends_the_start(tmp_path: Path) -> None:
     for sock in (socket.socket(), socket.socket(type=socket.SOCK_DGRAM)):
         with sock, launch([sock], "--dir", str(tmp_path), "--port", "0") as process:
-            output, _ = process.communicate(timeout=20)
+            output, _ = process.communicate(timeout=60)
         assert process.returncode == 1
         assert "descriptor 3 (LISTEN_FDS) is not a listening TCP or Unix socket" in output
 

@@ -33,7 +33,7 @@ async def exchange(config: Config, contexts: TlsContexts, context: ssl.SSLContex
     async def served() -> None:
         received.append(await serve(listener, context))
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(served)
             port = listener.socket.getsockname()[1]

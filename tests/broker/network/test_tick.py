@@ -143,7 +143,7 @@ async def test_a_client_that_does_not_read_is_served_on_up_to_a_bound(monkeypatc
         await other.call("SET", "k", "x" * 500_000)
         await deaf.stream.send_all(encode(["GET", "k"]) * 100 + encode("BLPOP l 0") + encode("PING"))
         (connection,) = [one for one in broker.server.tick.connections() if one.session.id == 1]
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while not connection.is_full():
                 await trio.sleep(0)
         for _ in range(100):
@@ -169,7 +169,7 @@ async def test_messages_and_replies_of_a_client_that_does_not_read_stay_in_order
         await deaf.call("SUBSCRIBE news")
         await deaf.stream.send_all(encode("GET k") * 10)
         (connection,) = [one for one in broker.server.tick.connections() if one.session.id == 1]
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while connection.session.commands < 12:
                 await trio.sleep(0)
         assert connection.backlog.size > 1_000_000
@@ -197,7 +197,7 @@ async def test_a_client_that_has_closed_its_side_gets_what_it_was_answered() -> 
         for _ in range(20):
             assert len(await client.receive()) == 500_011
         assert await _closed(client)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while len(broker.broker.sessions) > 1:
                 await trio.sleep(0)
 
@@ -207,7 +207,7 @@ async def test_a_client_that_waits_behind_unread_replies_and_goes_takes_nothing(
         waiting, other = await broker.client(), await broker.client()
         await other.call("SET", "k", "x" * 500_000)
         await waiting.stream.send_all(encode("GET k") * 20 + encode("BLPOP l 0"))
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while not broker.broker.blocking.sessions:
                 await trio.sleep(0)
         await waiting.stream.aclose()
@@ -259,7 +259,7 @@ async def test_a_client_that_waits_again_is_not_polled_for_what_it_sends() -> No
         connection = broker.server.tick.connections()[0]
         assert connection.session.waiting is not None
         await client.stream.send_all(encode(["PING"]))
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await trio.testing.wait_all_tasks_blocked()
         assert connection.mask == PEER_CLOSED  # otherwise each poll would return at once
         await other.call("RPUSH k b")
@@ -355,7 +355,7 @@ async def test_http_ends_the_connection_without_a_word() -> None:
     async with running() as broker:
         client = await broker.client()
         await client.stream.send_all(b"POST / HTTP/1.1\r\nSET k v\r\n")
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             assert await client.stream.receive_some() == b""
         assert await (await broker.client()).call("GET k") == b"$-1\r\n"
 
@@ -366,7 +366,7 @@ async def test_a_gone_client_is_forgotten() -> None:
         for command in ("SUBSCRIBE a", "PSUBSCRIBE b*"):
             await client.call(command)
         await client.stream.aclose()
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while len(broker.broker.sessions) > 1:
                 await trio.sleep(0)
         assert await other.call("PUBLISH a x") == b":0\r\n"
@@ -420,7 +420,7 @@ async def test_a_defect_in_a_timer_costs_nothing_else() -> None:
         called = trio.Event()
         broker.broker.deadlines.after(0, fail)
         broker.broker.deadlines.after(1, called.set)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await called.wait()
         assert await client.call("PING") == b"+PONG\r\n"
 
@@ -430,7 +430,7 @@ async def test_keys_expire_without_being_asked_for() -> None:
         listening, client = await broker.client(), await broker.client()
         await listening.call("SUBSCRIBE __keyevent@0__:expired")
         await client.call("SET k v PX 20")
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             assert (await listening.receive()).endswith(b"$1\r\nk\r\n")
         assert broker.broker.keyspace.databases[0].data == {}
 

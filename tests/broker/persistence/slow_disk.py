@@ -38,7 +38,7 @@ class SlowDisk(SimulatedDisk):
                 self.let_through -= 1
                 return sync()
             self.syncing.set()
-            assert self.may_sync.wait(10)
+            assert self.may_sync.wait(60)
             sync()
 
         output.sync = slow  # type: ignore[method-assign]

@@ -371,7 +371,7 @@ async def restore(broker: Broker, words: list[str]) -> list[Any]:
 
 async def until_rewritten(broker: Broker, client: Client) -> None:
     assert (await client.call("BGREWRITEAOF")).startswith(b"+")
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while broker.server.persistence.background.active:
             await trio.sleep(0.001)
     assert broker.server.persistence.rewrites.succeeded

@@ -91,7 +91,7 @@ class Slow(Output):
 
     def sync(self) -> None:
         self.begun.set()
-        assert self.may_end.wait(10)
+        assert self.may_end.wait(60)
         if self.problem is not None:
             raise self.problem
 
@@ -102,7 +102,7 @@ def test_closing_waits_for_the_sync_that_is_running(module: ModuleType, problem:
     file = Slow()
     file.problem = problem
     thread.start(file)
-    assert file.begun.wait(10)
+    assert file.begun.wait(60)
     assert not thread.ended()
     threading.Timer(0.05, file.may_end.set).start()
     if problem is None:
@@ -119,7 +119,7 @@ def test_waiting_for_the_sync_that_is_running(thread: syncing.SyncThread) -> Non
         file = Slow()
         file.problem = problem
         thread.start(file)
-        assert file.begun.wait(10)
+        assert file.begun.wait(60)
         threading.Timer(0.05, file.may_end.set).start()
         if problem is None:
             thread.wait()

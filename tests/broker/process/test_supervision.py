@@ -150,5 +150,5 @@ def test_a_process_from_its_start_to_its_end(wanted: str, tmp_path: Path) -> Non
         assert told() == b"STATUS=Ready to accept connections\nREADY=1"
         process.send_signal(signal.SIGTERM)
         ends = [told() for _ in range(2)]
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert ends == [b"STATUS=Saving data and shutting down", b"STOPPING=1"]

@@ -123,5 +123,5 @@ def test_a_broker(tmp_path: Path) -> None:
             [sys.executable, "-m", "broker", "health", "--url", f"unix://{path}"], capture_output=True, text=True
         )
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert (done.returncode, done.stdout) == (0, f"healthy: {path} answers\n")

@@ -58,7 +58,7 @@ async def test_a_pause_of_writes_lets_scripts_run_that_do_not_write() -> None:
         for request, reply in ((["EXEC"], b"*1\r\n:3\r\n"), (["EVAL", "return 2", "0"], b":2\r\n")):
             await other.call("CLIENT PAUSE 100000 WRITE")
             await client.send(*request)
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 while not broker.broker.state.postponed:
                     await other.call("PING")
             assert await other.call("CLIENT UNPAUSE") == b"+OK\r\n"

@@ -128,7 +128,7 @@ def test_plain_tests_need_no_plugin(users: pytest.Pytester) -> None:
         def test_a_job(broker_on_port):
             async def main():
                 async with queue.open(broker_on_port.url), Worker(queue).open():
-                    return await (await add.enqueue(1, 2)).result(timeout=10)
+                    return await (await add.enqueue(1, 2)).result(timeout=30)
 
             assert asyncio.run(main()) == 3
     """,
@@ -154,7 +154,7 @@ def test_asynchronous_fixtures_of_anyios_plugin(users: pytest.Pytester) -> None:
 
         @pytest.mark.anyio
         async def test_a_job(working):
-            assert await (await add.enqueue(1, 2)).result(timeout=10) == 3
+            assert await (await add.enqueue(1, 2)).result(timeout=30) == 3
     """,
     )
     run(users, without=("trio", "asyncio")).assert_outcomes(passed=2)
@@ -170,7 +170,7 @@ def test_with_pytest_asyncio_the_test_opens_the_queue(users: pytest.Pytester) ->
 
         async def test_a_job(broker_on_port):
             async with queue.open(broker_on_port.url), Worker(queue).open():
-                assert await (await add.enqueue(1, 2)).result(timeout=10) == 3
+                assert await (await add.enqueue(1, 2)).result(timeout=30) == 3
 
         async def test_on_the_sessions_broker(broker_for_session):
             async with queue.open(broker_for_session.url):

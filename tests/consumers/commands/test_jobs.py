@@ -42,7 +42,7 @@ async def shop(client: Client) -> AsyncIterator[Shop]:
     async with queue.open(client), Worker(queue, name="w", concurrency=1).open():
         failed = await rejects.enqueue()
         with pytest.raises(JobFailed):
-            await failed.result(timeout=5)
+            await failed.result(timeout=30)
         made = {
             "failed": failed, "running": await pack.enqueue(1), "delayed": await pack.enqueue(2, delay=600),
             "waiting": await pack.enqueue(3, b"\xff", priority="low"),

@@ -21,7 +21,7 @@ async def test_a_queue_is_paused_purged_and_resumed(client: Client) -> None:
         return n
 
     async with queue.open(client), Worker(queue).open() as worker:
-        assert await (await work.enqueue(0)).result(timeout=5) == 0
+        assert await (await work.enqueue(0)).result(timeout=30) == 0
         assert await lines(pause, client, "shop") == ["paused"]
         await until(lambda: worker.paused)
         made = await queue.enqueue_many(
@@ -32,10 +32,10 @@ async def test_a_queue_is_paused_purged_and_resumed(client: Client) -> None:
         assert await lines(purge, client, "shop", "delayed", "--json") == ['{"purged": 2}']
         for job in made:
             with pytest.raises(JobCancelled):
-                await job.result(timeout=5)
+                await job.result(timeout=30)
         last = await work.enqueue(5)
         assert await lines(resume, client, "shop", "--json") == ['{"paused": false}']
-        assert await last.result(timeout=5) == 5
+        assert await last.result(timeout=30) == 5
     assert ran == [0, 5]
 
 

@@ -72,7 +72,7 @@ async def test_dead_jobs_are_listed_with_their_calls_and_go_back_by_the_queues_n
         async with Worker(queue).open():
             job = await resize.enqueue("cat.png", data=b"\xff")
             with pytest.raises(JobFailed):
-                await job.result(timeout=5)
+                await job.result(timeout=30)
             await resize.enqueue("x" * 1000)
             while await client.xlen(queue.keys.dead) < 2:
                 await trio.sleep(0.01)

@@ -20,7 +20,7 @@ async def tailed(client: Client, *words: str, send: list[tuple[str, bytes]], sha
     async def run() -> None:
         got.extend(await lines(tail, client, *words, "--count", str(len(send))))
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run)
             for channel, data in send:
@@ -64,7 +64,7 @@ async def test_the_last_entries_of_a_stream(client: Client, count: int, asked: i
 async def test_a_stream_is_followed(client: Client) -> None:
     await filled(client, 3)
     output = Kept()
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
 
             async def run() -> None:
@@ -93,7 +93,7 @@ async def test_a_lost_connection_is_told(client: Client, capsys: pytest.CaptureF
             await lines(tail, client, "news", "--json", output=output)
 
         nursery.start_soon(run)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not (await client.pubsub_numsub("news"))[b"news"]:
                 await trio.sleep(0.01)
             for subscriber in await client.client_list():
@@ -117,7 +117,7 @@ async def test_all_partitions_of_a_stream(client: Client) -> None:
     async def run() -> None:
         got.extend(await lines(tail, client, "-n", "1", "--count", "2", "--json", "orders"))
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run)
             while not got:

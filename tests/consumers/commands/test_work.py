@@ -142,8 +142,8 @@ async def test_a_signal_lets_jobs_finish_and_gives_back_the_rest(client: Client,
                 while await client.llen("begun") < 2:
                     await anyio.sleep(0.01)
                 process.send_signal(signal.SIGTERM)
-                assert await jobs[0].result(timeout=5) == 0
-                assert await jobs[1].result(timeout=5) == 1
+                assert await jobs[0].result(timeout=30) == 0
+                assert await jobs[1].result(timeout=30) == 1
                 assert await process.wait() == 0
                 told = [json.loads(line) for line in await lines(process)]
             done = [line for line in told if " is done in " in line["message"]]
@@ -156,7 +156,7 @@ async def test_a_signal_lets_jobs_finish_and_gives_back_the_rest(client: Client,
             assert "2 done, 0 failed, 0 to be retried, 0 dead" in told[-1]["message"]
             assert sorted(await client.lrange("done", 0, -1)) == [b"0", b"1"]
             async with worker(server_url):
-                assert [await job.result(timeout=10) for job in jobs] == [0, 1, 2, 3]
+                assert [await job.result(timeout=30) for job in jobs] == [0, 1, 2, 3]
 
 
 @pytest.mark.spread

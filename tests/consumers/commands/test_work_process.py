@@ -40,7 +40,7 @@ async def test_a_burst_of_several_queues_ends_when_all_is_done(client: Client, s
         jobs = [*await queue.enqueue_many(program.work.call(n, 0.05) for n in range(40)), await program.fine.enqueue(5)]
         async with worker(server_url, PROGRAM.replace(":queue", ":crashing"), "--burst") as process:
             assert await process.wait() == 0
-        assert [await job.result(timeout=1) for job in jobs] == [*range(40), 5]
+        assert [await job.result(timeout=30) for job in jobs] == [*range(40), 5]
         await program.hopeless.enqueue()
         async with worker(server_url, "--burst") as process:
             assert await process.wait() == 3

@@ -58,7 +58,7 @@ async def test_they_run_in_order_around_tasks_and_threads(queue: Queue) -> None:
     async with Worker(queue).open():
         for function, word in ((in_task, "a"), (in_thread, "b")):
             told.clear()
-            assert await (await function.enqueue(word)).result(timeout=5) == f"{word.upper()} ACME!"
+            assert await (await function.enqueue(word)).result(timeout=30) == f"{word.upper()} ACME!"
             assert told == [
                 f"outer {function.name} {{'word': '{word}'}} 1", "inner acme True", f"outer got {word.upper()} ACME"
             ]  # fmt: skip
@@ -98,12 +98,12 @@ async def test_they_may_swallow_replace_and_raise(queue: Queue) -> None:
         raise OSError("x")
 
     async with Worker(queue).open():
-        assert await (await skipped.enqueue()).result(timeout=5) == "instead"
-        assert await (await missing.enqueue()).result(timeout=5) == "swallowed"
+        assert await (await skipped.enqueue()).result(timeout=30) == "instead"
+        assert await (await missing.enqueue()).result(timeout=30) == "swallowed"
         with pytest.raises(JobFailed, match=r"^Reject: hopeless: x$"):
-            await (await wrong.enqueue()).result(timeout=5)
+            await (await wrong.enqueue()).result(timeout=30)
         with pytest.raises(JobFailed, match=r"^OSError: x$"):
-            await (await unlucky.enqueue()).result(timeout=5)
+            await (await unlucky.enqueue()).result(timeout=30)
     assert runs == ["unlucky", "unlucky"]
     assert [job.reason for job in await dead(queue)] == ["hopeless: x", "failed 2 times: OSError: x"]
 
@@ -136,12 +136,12 @@ async def test_a_timeout_and_a_cancellation_reach_them_as_such(queue: Queue) -> 
 
     async with Worker(queue, middleware=[Hooks()]).open():
         with pytest.raises(JobFailed, match="JobTimeout"):
-            await (await long.enqueue()).result(timeout=5)
+            await (await long.enqueue()).result(timeout=30)
         job = await endless.enqueue()
         await begun.wait()
         await job.cancel()
         with pytest.raises(Exception, match="the job was cancelled"):
-            await job.result(timeout=5)
+            await job.result(timeout=30)
     assert seen == ["long is cancelled", "JobTimeout", "endless is cancelled"]
 
 

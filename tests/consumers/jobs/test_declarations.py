@@ -115,7 +115,7 @@ async def test_objects_arrive_as_plain_data_and_delays_are_timedeltas_too(client
         call = with_delay.call(1, Order(None, Path("y")))
         assert (call.delay, call.priority) == (0.05, "high")
         (same,) = await queue.enqueue_many([work.with_options(unique=True).call(1, Order(None, Path("y")))])
-        assert await same.result(timeout=5) == {"what": 1, "note": None}
+        assert await same.result(timeout=30) == {"what": 1, "note": None}
 
 
 @pytest.mark.parametrize("error", [int, "ValueError", (ValueError, 5)])
@@ -155,7 +155,7 @@ async def test_a_job_is_retried_after_the_exceptions_that_it_names(client: Clien
         jobs = {what: await fetch.enqueue(what) for what in ("away", "gone", "slow", "wrong")}
         for job in jobs.values():
             with pytest.raises(JobFailed):
-                await job.result(timeout=5)
+                await job.result(timeout=30)
         assert {what: ran.count(what) for what in jobs} == {"away": 3, "gone": 1, "slow": 3, "wrong": 1}
         reasons = {job.arguments["what"]: job.reason for job in await dead(queue)}
     assert reasons["wrong"] == "not retried: ValueError: wrong"

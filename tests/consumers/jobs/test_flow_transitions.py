@@ -69,7 +69,7 @@ async def test_an_end_counts_once_and_starts_what_follows_once(client: Client, p
     first, second = done(running, 1, 7), done(running, 1, 8)
     assert (await record(queue, first, second)).counted == [first]
     assert await client.get("counted:1") == b"1" and await client.get("seen:1") == b"2"
-    assert await running.result(timeout=1) == 7 and await running.results() == {"work": 5, "work-2": 7}
+    assert await running.result(timeout=30) == 7 and await running.results() == {"work": 5, "work-2": 7}
 
 
 async def test_ends_of_several_nodes_and_workflows_at_once(client: Client, program: Program) -> None:
@@ -155,7 +155,7 @@ async def test_what_another_failure_blocks_stays_skipped(program: Program) -> No
     assert await states(running) == "ddqw"
     await record(queue, done(running, 2, 1))
     await record(queue, done(running, 3, 9))
-    assert await running.result(timeout=1) == 9
+    assert await running.result(timeout=30) == 9
 
 
 async def test_a_job_whose_workflow_is_gone_is_like_any_other(client: Client, program: Program) -> None:

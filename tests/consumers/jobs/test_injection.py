@@ -159,14 +159,14 @@ async def test_each_worker_enters_it_before_its_first_job_and_leaves_it_after_it
     async with queue.open(client):
         jobs = [await slow.enqueue(), await in_thread.enqueue("a")]
         async with Worker(queue).open():
-            assert await jobs[1].result(timeout=5) == ["a", "pool 0", True, True]
+            assert await jobs[1].result(timeout=30) == ["a", "pool 0", True, True]
             await until(lambda: "begun" in told)
             async with anyio.create_task_group() as tasks:
                 # the block below ends while the job runs
                 tasks.start_soon(_later, release)
         assert told == ["entered", "begun", "ended", "left"]
         async with Worker(queue).open():
-            assert await (await in_thread.enqueue("b")).result(timeout=5) == ["b", "pool 4", True, True]
+            assert await (await in_thread.enqueue("b")).result(timeout=30) == ["b", "pool 4", True, True]
 
 
 async def _later(event: anyio.Event) -> None:
@@ -237,6 +237,6 @@ async def test_hooks_and_middleware_see_the_context(client: Client, lifespan: Ca
         await checkpoint()
 
     async with queue.open(client), Worker(queue).open():
-        await (await work.enqueue()).result(timeout=5)
+        await (await work.enqueue()).result(timeout=30)
     (context,) = seen
     assert isinstance(context, Resources) if lifespan is of_resources else context is None

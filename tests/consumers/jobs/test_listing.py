@@ -45,7 +45,7 @@ async def test_jobs_are_counted_and_listed_in_each_state(queue: Queue) -> None:
     async with Worker(queue, name="w").open() as worker:
         await queue.enqueue_many([*(limited.call(n) for n in range(5)), *(rejects.call(n) for n in range(3))])
         expected = Counts(waiting=0, delayed=701, running=2, parked=3, periodic=1, dead=3, workers=1, paused=False)
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while await queue.counts() != expected:
                 await anyio.sleep(0.01)
         parked, running = await numbers(queue, "parked"), await numbers(queue, "running")

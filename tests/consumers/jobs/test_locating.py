@@ -52,7 +52,7 @@ async def test_a_job_is_followed_from_its_enqueueing_to_its_end(queue: Queue) ->
             assert runs.error == "ValueError: not yet" and runs.arguments == {"n": 6}
             assert runs.enqueued is not None and runs.begun is not None and before <= runs.enqueued <= runs.begun
         release.set()
-        assert await job.result(timeout=5) == 6
+        assert await job.result(timeout=30) == 6
     done = await stranger.info()
     assert (done.state, done.name, done.attempts, done.worker) == (JobState.DONE, "work", 2, "w")
     assert done.begun is not None and done.ended is not None and done.kept_until is not None
@@ -82,14 +82,14 @@ async def test_each_state_is_told(queue: Queue) -> None:
         jobs = await queue.enqueue_many(limited.call(n) for n in range(2))
         dead = await rejects.enqueue()
         with pytest.raises(JobFailed):
-            await dead.result(timeout=5)
+            await dead.result(timeout=30)
         failed = await dead.info()
         assert (failed.state, failed.error, failed.attempts) == (JobState.FAILED, "Reject: no such page", 1)
 
         async def states() -> set[JobState]:
             return {await job.status() for job in jobs}
 
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while await states() != {JobState.RUNNING, JobState.PARKED}:
                 await anyio.sleep(0.01)
             while await expired.status() is not JobState.EXPIRED:
@@ -98,7 +98,7 @@ async def test_each_state_is_told(queue: Queue) -> None:
         assert gone.state is JobState.CANCELLED and gone.attempts == 0 and gone.ended is not None
         release.set()
         for job in jobs:
-            await job.result(timeout=5)
+            await job.result(timeout=30)
     # when the result is forgotten, the dead letter remains
     await queue.connection.client.delete([queue.keys.result(dead.id)])
     forgotten = await dead.info()
@@ -156,19 +156,19 @@ async def test_progress_is_reported_and_kept(queue: Queue) -> None:
         jobs = [await copies.enqueue(1000), await in_a_thread.enqueue()]
         seen = []
         for job in jobs:
-            with anyio.fail_after(5):
+            with anyio.fail_after(60):
                 while (info := await job.info()).progress is None:
                     await anyio.sleep(0.01)
                 seen.append(info.progress)
         # the last one is the one that counts, wherever it fell between two reports
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while (info := await jobs[0].info()).progress is None or info.progress.done < 999:
                 await anyio.sleep(0.01)
         assert (info.progress.done, info.progress.total, info.progress.note) == (999, 1000, "file 999")
         assert seen[1].done == 0.5 and seen[1].total is None and seen[1].note == ""
         release.set()
         for job in jobs:
-            await job.result(timeout=5)
+            await job.result(timeout=30)
         kept = (await jobs[0].info()).progress
         assert kept is not None and (kept.done, kept.total, kept.note) == (1000, 1000, "")
         assert (await jobs[1].info()).progress == seen[1]

@@ -33,7 +33,7 @@ async def test_jobs_run_on_the_loop_for_which_they_are_written(client: Client, l
             job = await where.enqueue()
             if written_for == loop:
                 async with Worker(queue).open():
-                    assert await job.result(timeout=5) == loop
+                    assert await job.result(timeout=30) == loop
             else:
                 with pytest.raises(RuntimeError, match=f"has jobs for {written_for}, and this program runs {loop}"):
                     await Worker(queue).run()
@@ -62,9 +62,9 @@ async def test_a_job_that_awaits_a_cancelled_task_or_cancels_itself_has_failed(c
     async with Worker(queue, concurrency=1).open():
         for bad in (waits, itself):
             with pytest.raises(JobFailed, match="CancelledError") as caught:
-                await (await bad.enqueue()).result(timeout=5)
+                await (await bad.enqueue()).result(timeout=30)
             assert caught.value.attempts == 2
-        assert await (await good.enqueue()).result(timeout=5) == 1
+        assert await (await good.enqueue()).result(timeout=30) == 1
 
 
 @pytest.mark.asyncio_only
@@ -85,4 +85,4 @@ async def test_a_task_of_asyncio_that_works_gives_back_its_jobs_when_it_is_cance
             task.add_done_callback(lambda _: limit.reschedule(0))
             await Worker(queue).run()
     async with Worker(queue).open():
-        assert await job.result(timeout=5) == 2
+        assert await job.result(timeout=30) == 2

@@ -221,10 +221,10 @@ async def test_a_job_gets_and_returns_them_and_is_dead_at_once_if_they_are_not_v
         return order.lines
 
     async with Worker(queue).open():
-        assert await (await ship.with_options(unique=True).enqueue(ORDER, point=Point(1))).result(timeout=5) == [LINE]
+        assert await (await ship.with_options(unique=True).enqueue(ORDER, point=Point(1))).result(timeout=30) == [LINE]
         job = await ship.enqueue({"at": "x"}, Point(1))  # type: ignore[arg-type]
         with pytest.raises(JobFailed) as caught:
-            await job.result(timeout=5)
+            await job.result(timeout=30)
     assert caught.value.attempts == 1
     (gone,) = await dead(queue)
     assert gone.reason == (

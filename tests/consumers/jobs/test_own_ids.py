@@ -49,8 +49,8 @@ async def test_an_id_is_used_once(queue: Queue) -> None:
     )
     assert [job.created for job in some] == [True, False, True, False]
     async with Worker(queue).open():
-        assert await again.result(timeout=5) == 1 and await delayed.result(timeout=5) == 3
-        assert await some[3].result(timeout=5) == 6
+        assert await again.result(timeout=30) == 1 and await delayed.result(timeout=30) == 3
+        assert await some[3].result(timeout=30) == 6
         # a job that has ended is not repeated either
         assert not (await pay.enqueue(8, job_id="order-17")).created
         info = await again.info()
@@ -59,7 +59,7 @@ async def test_an_id_is_used_once(queue: Queue) -> None:
         # deleting it forgets the ID
         assert await first.delete()
         once_more = await pay.enqueue(9, job_id="order-17")
-        assert once_more.created and await once_more.result(timeout=5) == 9
+        assert once_more.created and await once_more.result(timeout=30) == 9
 
 
 async def test_a_job_that_was_cancelled_and_deleted_can_be_enqueued_again(queue: Queue) -> None:
@@ -69,7 +69,7 @@ async def test_a_job_that_was_cancelled_and_deleted_can_be_enqueued_again(queue:
 
     old = await work.enqueue(1, job_id="a")
     async with Worker(queue).open() as worker:
-        await old.result(timeout=5)
+        await old.result(timeout=30)
         await queue.pause()
         await until(lambda: worker.paused)
         await old.delete()
@@ -78,7 +78,7 @@ async def test_a_job_that_was_cancelled_and_deleted_can_be_enqueued_again(queue:
         await waiting.delete()
         new = await work.enqueue(3, job_id="a")
         await queue.resume()
-        assert new.created and await new.result(timeout=5) == 3
+        assert new.created and await new.result(timeout=30) == 3
 
 
 async def test_rivals_add_a_job_with_an_id_once(client: Client, queue: Queue) -> None:

@@ -111,7 +111,7 @@ async def test_a_hung_job_is_killed_with_all_it_has_started(queue: Queue, tmp_pa
         await until(lambda: (tmp_path / "cancelled").exists(), 30)
         await job.cancel()
         with pytest.raises(JobCancelled):
-            await job.result(timeout=10)
+            await job.result(timeout=30)
         await until(lambda: gone(tmp_path / "cancelled"))
         # and one that is given back when the worker ends
         job = await pooled.hangs_on.enqueue(str(tmp_path / "given back"))

@@ -94,9 +94,9 @@ async def test_a_unique_job_is_there_once_while_it_waits_or_runs(client: Client,
     bad = await resize.enqueue("bad", unique="path")
     async with Worker(queue).open():
         for job in (first, both[1], whole, other):
-            await job.result(timeout=5)
+            await job.result(timeout=30)
         with pytest.raises(JobFailed):
-            await bad.result(timeout=5)
+            await bad.result(timeout=30)
         assert (await resize.enqueue("a", 1, unique="path")).created
         assert (await resize.enqueue("bad", unique="path")).created
         await until(lambda: len(ran) == 9)
@@ -140,7 +140,7 @@ async def test_a_cancelled_unique_job_holds_its_place_no_longer(client: Client, 
     assert after[0].created and after[1].created
     assert not (await work.enqueue(0)).created
     async with Worker(queue).open():
-        assert [await job.result(timeout=5) for job in after] == [job.id for job in after]
+        assert [await job.result(timeout=30) for job in after] == [job.id for job in after]
         running = await work.enqueue(2)
         await until(lambda: running.id in ran)
         assert not (await work.enqueue(2)).created
@@ -148,7 +148,7 @@ async def test_a_cancelled_unique_job_holds_its_place_no_longer(client: Client, 
         last = await work.enqueue(2)
         assert last.created
         with pytest.raises(JobCancelled):
-            await running.result(timeout=5)
+            await running.result(timeout=30)
         # the end of the one before has not freed the place of this one
         await until(lambda: last.id in ran)
         assert not (await work.enqueue(2)).created
@@ -172,7 +172,7 @@ async def test_a_unique_job_that_outlives_its_claim_does_not_end_its_successors(
             assert (await work.enqueue()).created
             await first.cancel()
             with pytest.raises(JobCancelled):
-                await first.result(timeout=5)
+                await first.result(timeout=30)
             assert not (await work.enqueue()).created
             free.set()
 
@@ -197,21 +197,21 @@ async def test_delayed_waiting_and_running_jobs_are_cancelled(client: Client, qu
     delayed = await work.enqueue("delayed", delay=100, unique="what")
     assert await delayed.cancel() is True
     with pytest.raises(JobCancelled):
-        await delayed.result(timeout=5)
+        await delayed.result(timeout=30)
     assert (await work.enqueue("delayed", delay=100, unique="what")).created
     waiting = await work.enqueue("waiting")
     assert await waiting.cancel() is False
     async with Worker(queue).open() as worker:
         with pytest.raises(JobCancelled):
-            await waiting.result(timeout=5)
+            await waiting.result(timeout=30)
         running, quick = await work.enqueue("running"), await work.enqueue("quick")
-        assert await quick.result(timeout=5) == "quick"
+        assert await quick.result(timeout=30) == "quick"
         await until(lambda: worker.running)
         assert await running.cancel() is False
         with pytest.raises(JobCancelled):
-            await running.result(timeout=2)
+            await running.result(timeout=30)
         assert await quick.cancel() is False
-        assert await quick.result(timeout=5) == "quick"
+        assert await quick.result(timeout=30) == "quick"
         await until(lambda: worker.in_hand == 0)
     assert sorted(begun) == ["quick", "running"] and stopped == ["running"]
     assert await client.zcard(queue.keys.cancelled) == 0
@@ -236,7 +236,7 @@ async def test_a_thread_is_told_of_its_cancellation_when_it_asks(queue: Queue) -
         await until(lambda: worker.running)
         await job.cancel()
         with pytest.raises(JobCancelled):
-            await job.result(timeout=3)
+            await job.result(timeout=30)
     assert asked == ["stopped"]
 
 
@@ -252,7 +252,7 @@ async def test_a_job_that_waits_for_a_retry_is_cancelled(queue: Queue) -> None:
         await until(lambda: worker.statistics.acknowledged == 1)
         assert await job.cancel() is True
         with pytest.raises(JobCancelled):
-            await job.result(timeout=5)
+            await job.result(timeout=30)
 
 
 # Limits.
@@ -281,7 +281,7 @@ async def test_limits_by_key_hold_over_all_workers(client: Client, queue: Queue)
         workers = [Worker(queue, concurrency=8, prefetch=8) for _ in range(3)]
         for worker in workers:
             await tasks.start(worker.run)
-        assert await other.result(timeout=5) == "free"
+        assert await other.result(timeout=30) == "free"
         for job in jobs:
             await job.result(timeout=20)
         for worker in workers:
@@ -318,7 +318,7 @@ async def test_places_of_a_dead_worker_are_free_after_its_lease(client: Client, 
         job = await work.enqueue("a")
         with pytest.raises(TimeoutError):
             await job.result(timeout=0.3)
-        assert await job.result(timeout=5) == "a"
+        assert await job.result(timeout=30) == "a"
 
 
 async def test_places_are_freed_by_failure_and_rejection_too(queue: Queue) -> None:
@@ -333,8 +333,8 @@ async def test_places_are_freed_by_failure_and_rejection_too(queue: Queue) -> No
     async with Worker(queue).open():
         jobs = await queue.enqueue_many(work.call(n) for n in range(4))
         with pytest.raises(JobFailed):
-            await jobs[0].result(timeout=5)
-        assert [await job.result(timeout=5) for job in jobs[1:]] == [1, 2, 3]
+            await jobs[0].result(timeout=30)
+        assert [await job.result(timeout=30) for job in jobs[1:]] == [1, 2, 3]
 
 
 # Cron.

@@ -83,7 +83,7 @@ async def test_every_attempt_is_part_of_the_trace(client: Client, queue: Queue) 
         async with Worker(queue).open():
             job = await fragile.enqueue(delay=0.05)
             with pytest.raises(JobFailed):
-                await job.result(timeout=10)
+                await job.result(timeout=30)
             assert await redrive(client, queue.keys.dead) == 1
             await until(lambda: len(recorded.spans("process fragile")) == 4)
     (sent,) = recorded.spans("send fragile")
@@ -121,7 +121,7 @@ async def test_a_workflow_is_one_trace(queue: Queue) -> None:
                     on_failure=clean_up.call(),
                 ).start()  # fmt: skip
             with pytest.raises(JobFailed):
-                await flow.result(timeout=10)
+                await flow.result(timeout=30)
             await until(lambda: recorded.spans("process clean_up"))
     (sent,) = recorded.spans("send workflow")
     assert parent_of(sent) == id_of(request) and sent.attributes["messaging.message.id"] == flow.id

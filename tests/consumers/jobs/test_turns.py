@@ -240,9 +240,9 @@ async def test_waiting_jobs_can_be_found_and_removed(client: Client, queue: Queu
     assert not (await work.with_options(unique=True).enqueue("a", 7)).created
     async with Worker(queue).open():
         for job in (jobs[0], jobs[3], jobs[4], jobs[5], same):
-            await job.result(timeout=10)
+            await job.result(timeout=30)
         with pytest.raises(JobCancelled):
-            await jobs[2].result(timeout=10)
+            await jobs[2].result(timeout=30)
     assert sorted(done) == [0, 3, 4, 5, 7]
 
 
@@ -254,4 +254,4 @@ async def test_jobs_of_workflows_wait_for_their_turns(client: Client, queue: Que
     running = await chain(work.call("a", 1), work.call("b", 2)).start()
     assert (await queue.counts()).parked == 1
     async with Worker(queue).open():
-        assert await running.result(timeout=10) == 3
+        assert await running.result(timeout=30) == 3

@@ -26,7 +26,7 @@ async def on_test_clock(queue: Queue) -> AsyncIterator["coredis.Redis[bytes]"]:
         yield client
 
 
-async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait until the condition is true."""
     with anyio.fail_after(seconds):
         while not condition():

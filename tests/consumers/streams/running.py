@@ -26,7 +26,7 @@ async def running(consumer: Consumer[Any], handler: Any, limit: float = 30) -> A
             await consumer.drain(grace=5)
 
 
-async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait until the condition is true."""
     with anyio.fail_after(seconds):
         while not condition():

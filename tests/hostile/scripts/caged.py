@@ -58,7 +58,7 @@ def busy(caged: Server, source: str, *, function: bool = False) -> tuple[Connect
         looping.send(encode(["FCALL", "endless", "1", "key"]))
     else:
         looping.send(encode(["EVAL", source, "0"]))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while other.call("GET", "x") != (BUSY_FUNCTION if function else BUSY):
         assert time.monotonic() < deadline, "never busy"
     return looping, other

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 DATABASES = 16
-WAIT_SECONDS = 10
+WAIT_SECONDS = 60
 
 Plain = bytes | list["Plain"]
 Keyspace = dict[tuple[int, bytes], Plain]

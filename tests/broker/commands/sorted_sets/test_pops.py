@@ -38,7 +38,7 @@ async def test_changes(command: str, changes: int) -> None:
 
 
 async def _until_waiting(broker: Broker, count: int) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         while len(broker.blocking.sessions) != count:
             await trio.lowlevel.checkpoint()
 

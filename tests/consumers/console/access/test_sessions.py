@@ -103,7 +103,7 @@ async def test_a_server_s_user_has_their_own_connection(client: Client, server_u
             assert found[1] is again, "a connection more than necessary would stay open"
             assert await sessions.basic("console-reader", "p@ss", "a") is again
             sessions.logout(token)
-            with pytest.raises(Unreachable), anyio.fail_after(10):
+            with pytest.raises(Unreachable), anyio.fail_after(60):
                 await session.viewpoint.server.call(b"GET", b"k")
         finally:
             await client.acl_deluser(["console-reader"])

@@ -57,7 +57,7 @@ async def test_as_a_user_of_the_server(client: Client, server_url: str) -> None:
             # and when it throws the user out, the session has ended
             await client.acl_setuser("console-viewer", ">other", "<secret")
             await client.client_kill(user="console-viewer", skipme=True)
-            with anyio.fail_after(10):
+            with anyio.fail_after(60):
                 # until the console has noticed that the connection is lost
                 while (response := await browser.get("/", follow_redirects=True)).status_code == 503:
                     pass

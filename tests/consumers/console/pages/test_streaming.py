@@ -57,7 +57,7 @@ class Stream:
         self.ended.set()
 
     async def until(self, text: str) -> None:
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while text not in self.text:
                 await anyio.sleep(0.005)
 
@@ -96,7 +96,7 @@ async def test_streams_end_with_the_console_and_the_session(server_url: str) -> 
             await browser.form("/logout")
             await console.history.take()
             await console.history.take()
-            with anyio.fail_after(10):
+            with anyio.fail_after(60):
                 await first.ended.wait()
             assert first.text == sent
             await browser.page("/login")
@@ -106,7 +106,7 @@ async def test_streams_end_with_the_console_and_the_session(server_url: str) -> 
             tasks.start_soon(third.run)
             await third.until("retry:")
             console.close()
-            with anyio.fail_after(10):
+            with anyio.fail_after(60):
                 await third.ended.wait()
 
 
