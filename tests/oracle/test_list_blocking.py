@@ -282,7 +282,7 @@ def test_restore() -> None:
 def test_a_key_with_a_deadline() -> None:
     with pair() as p:
         waiting, writer = p.client(), p.client()
-        for command in ("RPUSH k a", "PEXPIRE k 20"):
+        for command in ("RPUSH k a", "PEXPIRE k 5000"):
             writer.do(command)
         writer.do("LPOP k")
         block(p, waiting, "BLPOP k 0")

@@ -158,9 +158,9 @@ def test_flushing_missing_keys_is_no_change(flush: str) -> None:
 def test_a_watched_key_that_expires() -> None:
     with pair() as p:
         client = p.client()
-        client.do("SET k v PX 30")
+        client.do("SET k v PX 500")
         client.do("WATCH k")
-        time.sleep(0.06)
+        time.sleep(0.52)
         client.do("MULTI")
         client.do("PING")
         client.do("EXEC")
@@ -179,9 +179,9 @@ def test_watching_an_expired_key_without_active_expiry() -> None:
             client.do("PING")
             client.do("EXEC")
         for between in ("PING", "GET k", "DEL k", "SET k new"):
-            client.do("SET k v PX 100")  # long enough that it has not expired before WATCH on a busy machine
+            client.do("SET k v PX 300")  # long enough that it has not expired before WATCH on a busy machine
             client.do("WATCH k")
-            time.sleep(0.12)
+            time.sleep(0.32)
             other.do(between)
             client.do("MULTI")
             client.do("PING")

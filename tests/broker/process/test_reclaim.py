@@ -204,10 +204,10 @@ async def test_a_large_value_that_expires_is_handed_over(active: bool) -> None:
     async with running() as b:
         client = await b.client()
         await client.call("RPUSH", "k", *map(str, range(1000)))
-        await client.call("PEXPIRE k 1")
+        await client.call("PEXPIRE k 1000000")
         b.broker.reclaimer._later = lambda action: None
         b.broker.keyspace.set_active_expiry(active)
-        b.broker.clock.now += 10
+        b.broker.clock.now += 1000010
         b.broker.keyspace.expire_due()
         assert b.broker.keyspace.databases[0].get(b"k") is None
         assert b.broker.reclaimer.pending == 1

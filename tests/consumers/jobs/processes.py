@@ -27,8 +27,9 @@ def worker(
 class Fleet:
     """Worker processes that are started again when they were killed."""
 
-    def __init__(self, url: str, tasks: TaskGroup, seed: int, target: str = PROGRAM) -> None:
+    def __init__(self, url: str, tasks: TaskGroup, seed: int, target: str = PROGRAM, lease: float = 0.6) -> None:
         self._url = url
+        self._lease = lease
         self._target = target
         self._nursery = tasks
         self._random = random.Random(seed)
@@ -40,7 +41,7 @@ class Fleet:
             await self._nursery.start(self._run)
 
     async def _run(self, *, task_status: TaskStatus[None]) -> None:
-        words = ("--concurrency", str(CONCURRENCY), "--lease", "0.6")
+        words = ("--concurrency", str(CONCURRENCY), "--lease", str(self._lease))
         async with worker(self._url, *words, target=self._target) as process:
             self._running.append(process)
             task_status.started()

@@ -48,7 +48,7 @@ async def test_no_job_is_lost_when_workers_are_killed(client: Client, server_url
 async def test_no_job_is_done_twice_without_a_crash(client: Client, server_url: str) -> None:
     with anyio.fail_after(60):
         async with queue.open(client), anyio.create_task_group() as tasks:
-            fleet = Fleet(server_url, tasks, seed=2)
+            fleet = Fleet(server_url, tasks, seed=2, lease=60)  # a worker that is only slow keeps its jobs
             await fleet.start(3)
             jobs = await queue.enqueue_many(work.call(n, 0.0, delay=n % 7 / 10) for n in range(400))
             assert [await job.result(timeout=60) for job in jobs] == list(range(400))

@@ -195,8 +195,8 @@ async def test_a_late_answer(client: Client, server_kind: str) -> None:
         answers.append(await message.reply("late"))
 
     async with answering(client, handler, prefetch=1) as sums:
-        with pytest.raises(TimeoutError, match=r"no answer from sums within 0\.2 s: .* it may still handle it"):
-            await sums.call({"n": 1}, timeout=0.2)
+        with pytest.raises(TimeoutError, match=r"no answer from sums within 1 s: .* it may still handle it"):
+            await sums.call({"n": 1}, timeout=1)
         assert begun.is_set()
         with pytest.raises(TimeoutError):
             # nobody reads this one in time
