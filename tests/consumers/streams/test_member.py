@@ -196,7 +196,9 @@ async def test_a_member_that_is_cut_off_stops_and_another_one_takes_over(client:
                 assert sorted(cancelled) == [str(n) for n in range(5)]
                 assert lost.owned == {}
                 tasks.cancel_scope.cancel()
-    assert seen == [(str(n), 2) for n in range(5)]
+    assert [n for n, _ in seen] == [str(n) for n in range(5)]
+    # a machine that stands still for a second may cost the other one its lease as well, and it takes the next
+    assert all(epoch is not None and epoch >= 2 for _, epoch in seen)
 
 
 async def test_what_a_dead_owner_had_in_hand_comes_before_all_that_is_newer(client: Client) -> None:
