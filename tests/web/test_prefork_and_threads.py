@@ -39,8 +39,8 @@ def server() -> Iterator[RedisServer]:
 def words(kind: str, port: int) -> tuple[str, ...]:
     address = f"127.0.0.1:{port}"
     return {
-        "prefork": (*GUNICORN, address, "--workers", "3", "tests.web.django_app:app"),
-        "preload": (*GUNICORN, address, "--workers", "3", "--preload", "tests.web.django_app:app"),
+        "prefork": (*GUNICORN, address, "--workers", "2", "tests.web.django_app:app"),
+        "preload": (*GUNICORN, address, "--workers", "2", "--preload", "tests.web.django_app:app"),
         "gthread": (*GUNICORN, address, "--threads", "8", "tests.web.flask_app:app"),
     }[kind]
 
