@@ -22,7 +22,6 @@ from consumers.headers import REPLY_TOKEN
 from consumers.names import decoded, encoded
 
 __all__ = [
-    "REASON_LIMIT",
     "REDRIVEN_GROUP",
     "DeadLetter",
     "check_target",
@@ -30,6 +29,7 @@ __all__ = [
     "dead_letters",
     "is_anothers",
     "read_letter",
+    "reason_text",
     "redrive",
     "way_back",
 ]
@@ -69,6 +69,11 @@ class DeadLetter:
     values: tuple[bytes, ...] = field(repr=False)
 
 
+def reason_text(reason: str) -> bytes:
+    """Return a reason as it is stored. An error may name anything, such as a file whose name is no valid text."""
+    return reason[:REASON_LIMIT].encode("utf-8", "replace")
+
+
 def dead_letter_command(
     dead_letter: str,
     *,
@@ -84,7 +89,7 @@ def dead_letter_command(
     kept = [one for pair in _pairs(values) if pair[0] not in _OURS for one in pair]
     return (
         b"XADD", dead_letter, *limit, b"*", *kept,
-        STREAM, stream, ID, id, GROUP, group, REASON, reason[:REASON_LIMIT], DELIVERIES, deliveries,
+        STREAM, stream, ID, id, GROUP, group, REASON, reason_text(reason), DELIVERIES, deliveries,
         CONSUMER, consumer, TIME, int(time.time() * 1000),
     )  # fmt: skip
 

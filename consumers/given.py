@@ -25,11 +25,18 @@ def instance(name: str, value: Any, *kinds: type) -> None:
 
 
 def text(name: str, value: Any, *, empty: bool = False) -> str:
-    """Return a name. Raises TypeError if it is not a str, ValueError if it is empty."""
+    """Return a name. Raises TypeError if it is not a str, ValueError if it is empty or can't be encoded.
+
+    Half a surrogate pair (which JSON may contain) would look like a lost connection once it is sent.
+    """
     instance(name, value, str)
     if not value and not empty:
         raise ValueError(f"{name} is empty")
     checked: str = value
+    try:
+        checked.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} is no valid Unicode text: {checked!r:.100}") from None
     return checked
 
 

@@ -19,7 +19,7 @@ import anyio
 from coredis.exceptions import RedisError
 
 from consumers.connection import Command, Reply, outcome
-from consumers.deadletters import REASON_LIMIT, dead_letter_command
+from consumers.deadletters import dead_letter_command, reason_text
 from consumers.doorbell import Doorbell
 from consumers.errors import transient
 from consumers.groups import Group, is_missing
@@ -196,7 +196,7 @@ class Settler:
         """The commands that acknowledge one entry and tell its caller what has become of it; the last one tells."""
         subject, group = settlement.subject, self._group
         dead = settlement.outcome is Outcome.DEAD_LETTER
-        value = settlement.reason[:REASON_LIMIT].encode("utf-8", "replace") if dead else settlement.answer
+        value = reason_text(settlement.reason) if dead else settlement.answer
         ack = group.ack(subject.stream, [subject.id])
         if subject.caller is not None:
             kind = DEAD if dead else NONE if value is None else VALUE

@@ -129,6 +129,8 @@ def run(command: Command, options: argparse.Namespace, name: str) -> int:
         status = 128 + signal.SIGPIPE
     except* KeyboardInterrupt:
         status = 128 + signal.SIGINT
+    except* UnicodeEncodeError:
+        status = _tell(name, "a name that is no valid UTF-8 can't be sent", 2)
     except* (RedisError, ConsumerError, CommandError, OSError) as group:
         status = _tell(name, reason_of(group), FAILED)
     return status

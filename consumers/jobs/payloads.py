@@ -156,7 +156,9 @@ class Arguments:
                 try:
                     encode(value)
                 except (TypeError, ValueError, OverflowError) as cause:
-                    raise type(error)(f"the job {self._job}: the argument {name!r}: {cause}") from cause
+                    # an error about text is made of more than a message
+                    kind = ValueError if isinstance(error, UnicodeError) else type(error)
+                    raise kind(f"the job {self._job}: the argument {name!r}: {cause}") from cause
             raise
 
     def chosen(self, bound: Mapping[str, Any], names: Iterable[str]) -> list[Any]:

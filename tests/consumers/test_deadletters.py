@@ -36,6 +36,14 @@ async def test_dead_letters_are_listed(client: Client) -> None:
     assert [letter async for letter in dead_letters(client, "nosuch")] == []
 
 
+def test_a_reason_that_is_no_valid_text_can_be_sent() -> None:
+    origin = ("s", "1-1", "g", "c")
+    command = dead_letter_command(
+        "dlq", origin=origin, values=[], reason="open: \udcff \ud800", deliveries=1, maxlen=None
+    )
+    assert command[command.index(b"dead-reason") + 1] == b"open: ? ?"
+
+
 async def test_redriven_entries_are_handled_again_by_their_group_alone(client: Client) -> None:
     await _bury(client, 6)
     assert await redrive(client, "orders.dead", where=lambda letter: letter.fields["n"] != b"3", count=4) == 4

@@ -59,6 +59,19 @@ def test_constructors(make: Callable[[], object], text: str) -> None:
     assert str(caught.value).startswith(text)
 
 
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: Queue("\udcff"), "name is no valid Unicode text: "),
+        (consumer(group="\ud800"), "group is no valid Unicode text: "),
+        (consumer(stream=None, streams=["a", "\ud800"]), "each of streams is no valid Unicode text: "),
+    ],
+)
+def test_names_that_could_not_be_sent(make: Callable[[], object], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        make()
+
+
 async def test_blocks() -> None:
     with pytest.raises(TypeError, match="the name of a channel is str or bytes, not list"):
         async with subscribe(CLIENT, ["news"]):  # type: ignore[arg-type]

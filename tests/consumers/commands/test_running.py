@@ -281,3 +281,11 @@ def test_help_says_of_every_argument_what_it_is(
     # a word by itself has its explanation on the next line, further to the right
     entries = re.findall(r"^  (\S.*?)(?:   *| *\n {20,})(\S.*)$|^  (\S.*)$", arguments, re.M)
     assert len(entries) > 1 and not [alone for _, _, alone in entries if alone]
+
+
+def test_a_name_that_can_not_be_sent_is_one_line(
+    broker_on_port: BrokerOnPort,  # noqa: F811
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert commands_publish.main(["--url", broker_on_port.url, "odd-\udcff", "a=1"]) == 2
+    assert capfd.readouterr().err == "trimaran publish: a name that is no valid UTF-8 can't be sent\n"

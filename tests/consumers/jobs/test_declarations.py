@@ -89,6 +89,8 @@ def test_arguments_are_told_with_the_jobs_name() -> None:
         work.call(1, Image())
     with pytest.raises(OverflowError, match="the job work: the argument 'a'"):
         work.call(2**70)
+    with pytest.raises(ValueError, match="the job work: the argument 'b': 'utf-8' codec can't encode"):
+        work.call(1, "\ud800")
     with pytest.raises(TypeError, match="at is datetime, not timedelta"):
         work.call(1, at=timedelta(1))  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="delay is float or int or timedelta, not str"):
