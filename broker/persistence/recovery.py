@@ -22,7 +22,7 @@ import trio
 
 from broker.formats.aof.manifest import BadManifest, Manifest, single_base
 from broker.formats.aof.reading import CommandReader, Damaged, Truncated
-from broker.formats.rdb.file_loading import load_rdb
+from broker.formats.rdb.file_loading import Loaded, load_rdb
 from broker.formats.rdb.format import MAGIC, VALKEY_MAGIC
 from broker.formats.rdb.reader import BadFormat, Reader, Unsupported
 from broker.formats.rdb.target import KeyspaceTarget, MergingTarget
@@ -82,9 +82,7 @@ class Recovery:
         self._commands = commands
         self._host = host
         self.progress = Progress(environment.log)
-        self.keys_loaded = 0
-        self.keys_expired = 0
-        self.keys_skipped = 0
+        self.loaded = Loaded()
         self._at_once = False
 
     async def run(self, *, sweep: bool) -> None:
@@ -219,17 +217,16 @@ class Recovery:
         verify = self._config.rdbchecksum and not self._state.checksums_ignored
         try:
             config = self._config
-            loaded = yield from load_rdb(
-                reader, target, config, now=now, verify=verify, skip_unsupported=config.rdb_skip_unsupported
-            )
+            self.loaded = loaded = Loaded()
+            yield from load_rdb(
+                reader, target, config, now=now, verify=verify, skip_unsupported=config.rdb_skip_unsupported,
+                loaded=loaded,
+            )  # fmt: skip
         except (BadFormat, ValueError) as problem:
             hint = "; with rdb-skip-unsupported yes such keys are left out" if isinstance(problem, Unsupported) else ""
             shown = self._log.user_data(problem) if hint else problem  # which names a key
             raise _unusable(path, f"{shown}{hint}") from problem
         self._stats.count_packed_values(reader.packed)
-        self.keys_loaded = loaded.keys
-        self.keys_expired = loaded.expired
-        self.keys_skipped = loaded.skipped
         for key, what in loaded.skipped_keys:
             shown = self._log.user_data(key)
             self._log.warning("a key was left out: this broker doesn't have its type", key=shown, holds=what)

@@ -222,9 +222,9 @@ def _persistence(broker: Broker) -> Fields:
     yield "rdb_saves", snapshots.saves
     yield "rdb_saves_consecutive_failures", snapshots.failures
     yield "rdb_last_cow_size", snapshots.copied
-    yield "rdb_last_load_keys_expired", persistence.recovery.keys_expired
-    yield "trimaran_rdb_keys_skipped", persistence.recovery.keys_skipped
-    yield "rdb_last_load_keys_loaded", persistence.recovery.keys_loaded
+    yield "rdb_last_load_keys_expired", persistence.recovery.loaded.expired
+    yield "trimaran_rdb_keys_skipped", persistence.recovery.loaded.skipped
+    yield "rdb_last_load_keys_loaded", persistence.recovery.loaded.keys
     yield "aof_enabled", int(rewrites.keeps_file)
     yield "aof_rewrite_in_progress", int(rewrites.running)
     yield "aof_rewrite_scheduled", int(rewrites.scheduled)

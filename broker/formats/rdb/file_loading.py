@@ -53,7 +53,7 @@ SKIPPED_NAMED: Final = 100
 
 
 class Loaded:
-    """The result of loading a file: its version, keys loaded, keys dropped because they had expired or were empty.
+    """What has been loaded of a file: its version, keys loaded, keys dropped because they had expired or were empty.
 
     `skipped` is the number of keys left out because this broker doesn't have their types; `skipped_keys` names the
     first of them and what they hold. `checked` is whether the file had a checksum, which then was right.
@@ -79,8 +79,11 @@ def load_rdb(
     now: int | None,
     verify: bool = True,
     skip_unsupported: bool = False,
+    loaded: Loaded | None = None,
 ) -> Generator[int, None, Loaded]:
     """Loads a file from its beginning into `target`. Yields its current offset every few milliseconds.
+
+    Returns `loaded`, where the keys are counted meanwhile.
 
     `limits` are the directives that streams obey. Keys whose deadline is before `now` (wall-clock milliseconds) are
     dropped; for the base of an append-only file `now` is None, since the commands that follow rely on all of them.
@@ -89,7 +92,7 @@ def load_rdb(
 
     Raises BadFormat; `target` keeps what was loaded until then.
     """
-    loading = _Loading(reader, target, limits, now, skip_unsupported)
+    loading = _Loading(reader, target, limits, now, skip_unsupported, loaded if loaded is not None else Loaded())
     loading.loaded.version = reader.version = _read_header(reader)
     yield from loading.records()
     if reader.version >= FIRST_CHECKSUMMED:
@@ -122,7 +125,9 @@ class _Loading:
         "_templates", "loaded",
     )  # fmt: skip
 
-    def __init__(self, reader: Reader, target: Target, limits: StreamLimits, now: int | None, skipping: bool) -> None:
+    def __init__(
+        self, reader: Reader, target: Target, limits: StreamLimits, now: int | None, skipping: bool, loaded: Loaded
+    ) -> None:
         self._reader = reader
         self._target = target
         self._limits = limits
@@ -133,7 +138,7 @@ class _Loading:
         self._idle: int | None = None
         self._frequency: int | None = None
         self._active_times: bytes | None = None
-        self.loaded = Loaded()
+        self.loaded = loaded
 
     def records(self) -> Generator[int, None, None]:
         """Loads everything up to the end mark."""

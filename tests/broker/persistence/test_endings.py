@@ -111,6 +111,20 @@ async def filled(monkeypatch: pytest.MonkeyPatch) -> SimulatedDisk:
     return disk
 
 
+@pytest.mark.parametrize("files", [SNAPSHOTS, APPENDONLY], ids=["snapshot", "base"])
+async def test_info_counts_keys_while_they_are_loaded(files: dict[str, str], filled: SimulatedDisk) -> None:
+    counts: list[int] = []
+
+    async def ask(client: Client) -> None:
+        while not counts or not counts[-1]:
+            info = await client.text("INFO persistence")
+            counts.append(int(info.partition("rdb_last_load_keys_loaded:")[2].partition("\r")[0]))
+
+    async with loading(filled, ask, files) as broker:
+        assert 0 < counts[-1] < KEYS
+        assert broker.broker.persistence.recovery.loaded.keys == KEYS
+
+
 async def test_an_append_only_file_switched_on_while_loading_holds_all_keys(filled: SimulatedDisk) -> None:
     async def switch(client: Client) -> None:
         assert await client.call("CONFIG", "SET", "appendonly", "yes") == b"+OK\r\n"

@@ -218,7 +218,7 @@ async def test_an_expired_key_of_a_base_stays_until_all_is_loaded_and_one_of_a_s
     assert await loaded(folder(data, aof("PERSIST k"))) == {b"k": b"v"}
     async with durable(SimulatedDisk({"dump.rdb": data}), SNAPSHOT) as running:
         assert await (await running.client()).call("DBSIZE") == b":0\r\n"
-        assert running.broker.persistence.recovery.keys_expired == 1
+        assert running.broker.persistence.recovery.loaded.expired == 1
 
 
 @pytest.mark.parametrize("name", ["SHUTDOWN", "SUBSCRIBE", "BLPOP", "EXEC", "QUIT", "SAVE", "BGREWRITEAOF", "DEBUG"])
