@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from sys import getrefcount
+from sys import getrefcount, getsizeof
 from typing import Any, Final
 
 SLICE_NS: Final = 1_000_000
@@ -21,6 +21,10 @@ PIECE: Final = 500
 
 LARGE: Final = 64
 """Number of elements from which a value is worth handing over (Redis's LAZYFREE_THRESHOLD)."""
+
+
+LARGE_BYTES: Final = 1 << 16
+"""Bytes of a container itself from which it is, however few elements it has left: a dict keeps its room for them."""
 
 
 def _references_alone() -> int:
@@ -113,13 +117,13 @@ def _attributes(value: Any) -> list[Any]:
 def _is_large(part: Any) -> bool:
     """Whether freeing the object may take long: it is a container with many elements, or may hold one."""
     kind = part.__class__
-    if kind in _SMALL:
+    if kind in _SMALL or _holders.get(kind) is False:
         return False
     try:
         count = len(part)
     except TypeError:
         return _is_holder(part)
-    if count >= LARGE:
+    if count >= LARGE or getsizeof(part) >= LARGE_BYTES:
         return True
     # The groups of a stream, for example; but not the fields of a small hash, which is a class of its own.
     return (kind is dict and any(map(_is_large, part.values()))) or (kind is list and any(map(_is_large, part)))

@@ -161,9 +161,11 @@ def xgroup_setid(session: Client, args: list[bytes]) -> bytes:
          syntax="key group", summary="Removes a consumer group.", complexity="O(N) with N pending entries")  # fmt: skip
 def xgroup_destroy(session: Client, args: list[bytes]) -> bytes:
     stream = _stream(session, args[2])
-    if stream.groups.pop(args[3], None) is None:
+    group = stream.groups.pop(args[3], None)
+    if group is None:
         return ZERO
     session.db.keyspace.dirty += 1
+    session.db.keyspace.release(group)
     session.db.notify(XGROUP_DESTROY, args[2])
     # Clients waiting in the group get an error, because it is gone.
     signal_ready(session.db, args[2])

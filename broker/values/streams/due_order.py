@@ -115,13 +115,18 @@ class DueOrder:
         for delivery, ids in together.items():
             self._put(found, delivery, ids)
         if seen < count:
-            self.discard()
+            self._give_up(self._heaps)
             self._heaps, self._found = found, None
             self._earliest = 0
 
     def discard(self) -> None:
         """Gives up what is held, a little at a time."""
-        for heap in (*self._heaps.open, *self._heaps.final, self._heaps.ownerless):
+        self._give_up(self._heaps)
+        if self._found is not None:
+            self._give_up(self._found)
+
+    def _give_up(self, heaps: _Heaps) -> None:
+        for heap in (*heaps.open, *heaps.final, heaps.ownerless):
             self._release(heap)
 
     # What the group reports

@@ -169,6 +169,28 @@ async def test_commands_hand_large_values_over(command: str) -> None:
         assert await client.call("EXISTS k") == b":0\r\n"
 
 
+async def test_a_consumer_group_is_handed_over() -> None:
+    async with running() as b:
+        client = await b.client()
+        await client.call("XGROUP CREATE k g 0 MKSTREAM")
+        for _ in range(100):
+            await client.call("XADD k * f v")
+        await client.call("XREADGROUP GROUP g c STREAMS k >")
+        b.broker.reclaimer._later = lambda action: None
+        assert await client.call("XGROUP DESTROY k g") == b":1\r\n"
+        assert b.broker.reclaimer.pending == 1
+
+
+def test_a_dict_that_has_been_large_is_handed_over() -> None:
+    large = dict.fromkeys(range(100_000))
+    for number in range(99_999):
+        del large[number]
+    turns = Turns()
+    reclaimer = Reclaimer(turns.actions.append)
+    reclaimer.take(large)
+    assert reclaimer.pending
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -208,6 +208,23 @@ def test_what_is_acknowledged_takes_no_memory_for_long() -> None:
     assert sum(len(heap) for heap in model.released) > 2000
 
 
+def test_a_walk_that_is_given_up_is_handed_over_too() -> None:
+    model = Model((1_000_000,), 3)
+    model.act("claim", 10_000_000, 1)
+    order = model.group.due
+    assert order is not None
+    for _ in range(300):
+        model.act("deliver", 5, 0)
+    order.walk(model.group.pending, 1000)
+    while not order.is_complete():
+        order.walk(model.group.pending, 1000)
+    model.released.clear()
+    order.walk(model.group.pending, 1000)
+    assert not order.is_complete()
+    order.discard()
+    assert sum(len(item[2]) for heap in model.released for item in heap) == 1501 + 1000
+
+
 def test_postponing() -> None:
     model = Model((20,), 1)
     model.act("deliver", 2, 0)
