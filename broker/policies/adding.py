@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from broker.keyspace.database import Database
+from broker.keyspace.events import STREAM, Event
 from broker.values.streams.ids import MAX_ID, format_id
 from broker.values.streams.limits import StreamLimits
 from broker.values.streams.stream import EntryTooLarge, Stream
+
+XADD: Final = Event(STREAM, b"xadd")
 
 
 class Undeliverable(Exception):

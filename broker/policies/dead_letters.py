@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from broker.keyspace.database import Database
-from broker.keyspace.events import POLICY, STREAM, Event
-from broker.policies.adding import Undeliverable, add_entry
+from broker.keyspace.events import POLICY, Event
+from broker.policies.adding import XADD, Undeliverable, add_entry
 from broker.values.streams.entry import decode_fields
 from broker.values.streams.group import Group
 from broker.values.streams.ids import format_id
@@ -18,7 +18,6 @@ from broker.values.streams.limits import StreamLimits
 from broker.values.streams.stream import Stream
 
 DEAD: Final = Event(POLICY, b"dead-letter")
-XADD: Final = Event(STREAM, b"xadd")
 
 _OURS: Final = frozenset(
     (

@@ -6,7 +6,8 @@ is no state to restore: the sets are found when loading has ended and when the b
 `next_due` is all that a tick compares with its clock. What clients do to a set is noticed before it is next used.
 
 An entry is added by executing XADD with the options and fields it was given, so everything that XADD does, it does when
-the entry is due. What can't be such an entry gets the score +inf: it stays, and is never looked at again.
+the entry is due. Those without options are added in runs, with the same result. What can't be such an entry gets the
+score +inf: it stays, and is never looked at again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from broker.keyspace.database import Database
 from broker.keyspace.events import DEL, POLICY, ZSET, Event
 from broker.keyspace.expiry_timer import ExpiryTimer
 from broker.keyspace.keyspace import Keyspace
+from broker.policies.adding import XADD
 from broker.policies.companion_keys import companion_key, stream_beside
 from broker.process.log import Log
 from broker.process.stats import Stats
@@ -29,14 +31,15 @@ from broker.process.timers import Deadlines
 from broker.table.command import DECLARED
 from broker.values.deadline_queue import NEVER
 from broker.values.sorted_set import SortedSet
-from broker.values.streams.delayed_entry import NUMBER, NotAnEntry, number_of, pack, unpack
-from broker.values.streams.stream import MAX_ENTRY, EntryTooLarge
+from broker.values.streams.delayed_entry import NUMBER, NotAnEntry, number_of, pack, unpack, unpack_plain
+from broker.values.streams.ids import MAX_ID, format_ids
+from broker.values.streams.stream import MAX_ENTRY, EntryTooLarge, Stream
 from protocol.errors import CommandError
 
 PREFIX: Final = b"~delayed:{"
 
 ADDED_AT_ONCE: Final = 1000
-"""The number of entries that may be added to their streams before clients get a turn: about 4 ms of work."""
+"""The number of entries that may be added to their streams before clients get a turn: about a millisecond of work."""
 
 MAX_DUE: Final = (1 << 53) - 1
 """The latest time in milliseconds that a score can hold exactly."""
@@ -257,7 +260,7 @@ class DelayedEntries:
                     found.append(member)
         if not found:
             return []
-        self._removed(queue, len(found))
+        self._removed(queue, len(found), not entries)
         return [[b"ZREM", queue.key, *found]]
 
     def stored(self, database: Database, stream: bytes) -> tuple[int, float]:
@@ -271,11 +274,14 @@ class DelayedEntries:
             len(queue.entries) for queue in self._queues.values() if queue.database.data.get(queue.key) is queue.entries
         )
 
-    def _removed(self, queue: _Queue, count: int) -> None:
-        """Announces that entries were removed from a set, and removes it with the last one."""
+    def _removed(self, queue: _Queue, count: int, everything: bool) -> None:
+        """Announces that entries were removed from a set; if it was everything, removes the set.
+
+        The last ones may still be in it, since what is freed a little at a time is only a set that is not empty.
+        """
         database = queue.database
         database.changed(queue.key, ZREM, count)
-        if not queue.entries:
+        if everything:
             self._forget(queue)
             database.delete(queue.key)
             database.notify(DEL, queue.key)
@@ -302,8 +308,10 @@ class DelayedEntries:
     def _add_some(self, queue: _Queue, now: int, limit: int) -> None:
         """Adds entries of one stream that are due, in one unit."""
         entries = queue.entries
-        _, end = entries.score_span(-inf, False, now, False)
-        members = entries.members(0, min(end, limit))
+        members = entries.members(0, limit)
+        if entries.scores[members[-1]] > now:
+            _, end = entries.score_span(-inf, False, now, False)
+            del members[end:]
         adding = _Adding(self._add_session(queue.database), queue.stream)
         adding.add(members)
         if adding.problem is not None:
@@ -314,19 +322,21 @@ class DelayedEntries:
             queue.database.changed(queue.key, ZADD)
             effects.replace_with([b"ZADD", queue.key, b"inf", member])
         done = adding.done
+        all_done = len(done) == len(entries)
         if done:
             # Nothing else is before them, so their number says which they are; naming them would double the file.
-            entries.remove_span(0, len(done))
             if effects.sinks:
                 effects.replace_with([b"ZREMRANGEBYRANK", queue.key, b"0", b"%d" % (len(done) - 1)])
-            self._removed(queue, len(done))
+            if not all_done:
+                entries.remove_span(0, len(done))
+            self._removed(queue, len(done), all_done)
             self._stats.delayed_delivered += adding.added
             if self._keyspace.event_mask & POLICY:
                 for _ in range(adding.added):
                     queue.database.notify(DELIVERED, queue.stream)
         self._keyspace.count_changes()
         effects.flush(queue.database.index, None)
-        if entries:
+        if not all_done:
             self._schedule(queue)
             if adding.refusal is not None:
                 self._complain(queue, adding.refusal, now)
@@ -371,26 +381,64 @@ class _Adding:
 
     def add(self, members: list[bytes]) -> None:
         """Adds the entries in order. The effects are those of each XADD."""
-        session, stream, done = self._session, self._stream, self.done
-        xadd = DECLARED[b"xadd"].handler
-        for member in members:
-            try:
-                fields, options = unpack(member)
-                reply = xadd(session, [b"XADD", stream, *options, b"*", *fields])
-            except NotAnEntry:
-                self.unsuitable.append(member)
-                continue
-            except CommandError as problem:
-                if not problem.text.startswith(b"ERR "):
-                    self.refusal = problem
-                    return
-                self.unsuitable.append(member)
-                self.problem = problem
-                continue
-            except Exception as defect:
-                self.unsuitable.append(member)
-                self.problem = defect
-                continue
-            done.append(member)
+        at = 0
+        while at < len(members) and self.refusal is None:
+            at += self._add_run(members, at)
+            if at < len(members):
+                self._add_one(members[at])
+                at += 1
+
+    def _add_run(self, members: list[bytes], start: int) -> int:
+        """Adds the entries from position `start` on, up to one that needs XADD itself; returns their number.
+
+        Does the same as an XADD of each, in half the time. There must be a stream, without a policy, and nobody who is
+        told of each change.
+        """
+        database, key = self._session.db, self._stream
+        keyspace = database.keyspace
+        if keyspace.event_mask or key in database.governed:
+            return 0
+        stream = database.get(key)
+        if type(stream) is not Stream:
+            return 0
+        entries = unpack_plain(members, start)
+        id = max(keyspace.clock.now << 64, stream.last_id + 1)
+        if id + len(entries) > MAX_ID:
+            return 0
+        count = 0
+        try:
+            while count < len(entries):
+                count += stream.append_run(id + count, entries, count)
+        except Exception:
+            pass  # XADD of the next one says what is wrong
+        if not count:
+            return 0
+        self.done += members[start : start + count]
+        self.added += count
+        database.changed(key, XADD, count)
+        effects = keyspace.effects
+        if effects.sinks:
+            ids = format_ids(id, count)
+            effects.replace_with(*[[b"XADD", key, ids[at], *entries[at]] for at in range(count)])
+        return count
+
+    def _add_one(self, member: bytes) -> None:
+        """Adds an entry by XADD."""
+        try:
+            fields, options = unpack(member)
+            reply = DECLARED[b"xadd"].handler(self._session, [b"XADD", self._stream, *options, b"*", *fields])
+        except NotAnEntry:
+            self.unsuitable.append(member)
+        except CommandError as problem:
+            if not problem.text.startswith(b"ERR "):
+                self.refusal = problem
+                return
+            self.unsuitable.append(member)
+            self.problem = problem
+        except Exception as defect:
+            self.unsuitable.append(member)
+            self.problem = defect
+        else:
+            self.done.append(member)
             if reply.startswith(b"$") and not reply.startswith(b"$-"):
                 self.added += 1

@@ -34,6 +34,7 @@ cdef extern from "Python.h":
 cdef enum:
     ROOM = 256  # entries in a full block
     ROOM_AT_FIRST = 4
+    NEAR = 16  # blocks from the front that are looked at one by one
     BEFORE_TIES = -1
     AT_MEMBER = 0
     AFTER_TIES = 1
@@ -490,10 +491,20 @@ cdef class ScoreOrder:
 
     cdef void _find(self, Py_ssize_t rank, Py_ssize_t *at, int *within) noexcept:
         """Finds the block and the index in it of the entry with an existing rank."""
-        cdef Py_ssize_t count = self.count, step = 1, found = 0
+        cdef Py_ssize_t count = self.count, step = 1, found = 0, left = rank
+        cdef _Block block
+        if not self.counted:
+            # A set that serves as a queue changes at its front, and needs no tree there.
+            for found in range(min(count, NEAR)):
+                block = block_at(self.places, found)
+                if left < block.end - block.begin or found == count - 1:
+                    at[0] = found
+                    within[0] = block.begin + <int>left
+                    return
+                left -= block.end - block.begin
+            found = 0
+            self._count()
         if count > 1:
-            if not self.counted:
-                self._count()
             while 2 * step <= count:
                 step *= 2
             while step:

@@ -134,3 +134,17 @@ def unpack(bytes member not None):
     if at != PyBytes_GET_SIZE(member):
         raise NotAnEntry
     return fields, options
+
+
+def unpack_plain(list members not None, Py_ssize_t start):
+    cdef list entries = [], fields, options
+    cdef Py_ssize_t i
+    for i in range(start, len(members)):
+        try:
+            fields, options = unpack(members[i])
+        except NotAnEntry:
+            break
+        if options:
+            break
+        entries.append(fields)
+    return entries

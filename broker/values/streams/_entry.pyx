@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Compiled twins of entry.encode_entry, encode_added and field_value, with the same results; see there for what they
+"""Compiled twins of entry.encode_entry, encode_added, encode_run and field_value, with the same results; see there for what they
 promise and why."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -7,7 +7,7 @@ from cpython.long cimport PyLong_AsUnsignedLongLongMask
 from libc.string cimport memcmp, memcpy
 
 from protocol.digits cimport digits_of, put_header, put_number
-from broker.values.listpack_size import element_size, integer_size
+from broker.values.listpack_size import element_size, integer_size, wrapped_integer_size
 
 cdef enum:
     MAX_SMALL_INTEGER_TEXT = 18
@@ -46,10 +46,11 @@ cdef Py_ssize_t _element_size(field) except -1:
 ctypedef struct _Sizes:
     Py_ssize_t raw
     Py_ssize_t values
+    Py_ssize_t id
 
 
-cdef tuple _encode(unsigned long long ms, unsigned long long seq, list fields, _Sizes *sizes):
-    """Returns the ID and the entry."""
+cdef bytes _encode(unsigned long long ms, unsigned long long seq, list fields, _Sizes *sizes):
+    """Returns the entry."""
     cdef Py_ssize_t count = len(fields)
     cdef Py_ssize_t raw = 0
     cdef Py_ssize_t values = 0
@@ -88,7 +89,12 @@ cdef tuple _encode(unsigned long long ms, unsigned long long seq, list fields, _
         at += 2
     sizes.raw = raw
     sizes.values = values
-    return PyBytes_FromStringAndSize(id_begin, id_total), entry
+    sizes.id = id_total
+    return entry
+
+
+cdef inline bytes _id_bulk(bytes entry, _Sizes *sizes):
+    return PyBytes_FromStringAndSize(PyBytes_AS_STRING(entry) + 4, sizes.id)
 
 
 cdef Py_ssize_t _small_integer_size(Py_ssize_t value) except -1:
@@ -107,26 +113,50 @@ cdef bint _same_names(list fields, list names) except -1:
     return True
 
 
+cdef Py_ssize_t _stored_size(list fields, list names, _Sizes *sizes) except -1:
+    """Returns what a node's listpack stores for these fields, in a node with these names."""
+    cdef Py_ssize_t count = len(fields), size = sizes.values, i
+    if _same_names(fields, names):
+        return size + _small_integer_size(count // 2 + 3) - 2
+    for i in range(0, count, 2):
+        size += _element_size(fields[i])
+    return size + _small_integer_size(count // 2) + _small_integer_size(count + 4) - 2
+
+
 def encode_entry(unsigned long long ms, unsigned long long seq, list fields not None):
     cdef _Sizes sizes
-    id_bulk, entry = _encode(ms, seq, fields, &sizes)
-    return id_bulk, entry, sizes.raw, sizes.values
+    cdef bytes entry = _encode(ms, seq, fields, &sizes)
+    return _id_bulk(entry, &sizes), entry, sizes.raw, sizes.values
 
 
 def encode_added(id, list fields not None, list names not None):
     cdef _Sizes sizes
     cdef unsigned long long ms = id >> 64
     cdef unsigned long long seq = PyLong_AsUnsignedLongLongMask(id)
-    cdef Py_ssize_t count = len(fields), size, i
-    cdef tuple encoded = _encode(ms, seq, fields, &sizes)
-    size = sizes.values
-    if not _same_names(fields, names):
-        for i in range(0, count, 2):
-            size += _element_size(fields[i])
-        size += _small_integer_size(count // 2) + _small_integer_size(count + 4) - 2
-    else:
-        size += _small_integer_size(count // 2 + 3) - 2
-    return encoded[0], encoded[1], sizes.raw, size, ms, seq
+    cdef bytes entry = _encode(ms, seq, fields, &sizes)
+    return _id_bulk(entry, &sizes), entry, sizes.raw, _stored_size(fields, names, &sizes), ms, seq
+
+
+def encode_run(
+    id, list entries not None, Py_ssize_t start, list names not None, Py_ssize_t space, Py_ssize_t room, first
+):
+    cdef _Sizes sizes
+    cdef unsigned long long ms = id >> 64
+    cdef unsigned long long seq = PyLong_AsUnsignedLongLongMask(id)
+    cdef unsigned long long first_seq = PyLong_AsUnsignedLongLongMask(first)
+    cdef Py_ssize_t delta = 2 + wrapped_integer_size(ms - (first >> 64))
+    cdef Py_ssize_t count = min(len(entries) - start, room), i
+    cdef list fields, texts = []
+    cdef bytes entry
+    for i in range(start, start + count):
+        fields = entries[i]
+        entry = _encode(ms, seq, fields, &sizes)
+        if sizes.raw >= space:
+            break
+        texts.append(entry)
+        space -= _stored_size(fields, names, &sizes) + 2 + delta + _small_integer_size(<Py_ssize_t>(seq - first_seq))
+        seq += 1
+    return texts, space
 
 
 cdef const char *_number_at(const char *at, Py_ssize_t *number):

@@ -68,6 +68,20 @@ def unpack(member: bytes) -> tuple[list[bytes], list[bytes]]:
     return fields, options
 
 
+def unpack_plain(members: list[bytes], start: int) -> list[list[bytes]]:
+    """Returns the fields and values of the entries from position `start` on, up to one that has options or is none."""
+    entries: list[list[bytes]] = []
+    for at in range(start, len(members)):
+        try:
+            fields, options = unpack(members[at])
+        except NotAnEntry:
+            break
+        if options:
+            break
+        entries.append(fields)
+    return entries
+
+
 def _take_array(member: bytes, at: int, texts: list[bytes]) -> int:
     """Appends the strings of the array at `at` to `texts`; returns the position after it. Raises NotAnEntry."""
     end = len(member)
@@ -107,4 +121,4 @@ def _take_array(member: bytes, at: int, texts: list[bytes]) -> int:
     return at
 
 
-prefer(globals(), "broker.values.streams._delayed_entry", "pack", "unpack")
+prefer(globals(), "broker.values.streams._delayed_entry", "pack", "unpack", "unpack_plain")

@@ -24,6 +24,11 @@ def format_id(id: int) -> bytes:
     return b"%d-%d" % (id >> 64, id & MAX_PART)
 
 
+def format_ids(first: int, count: int) -> list[bytes]:
+    """Returns the wire texts of so many consecutive IDs."""
+    return [format_id(id) for id in range(first, first + count)]
+
+
 def _parse_part(text: bytes) -> int:
     """Parses an unsigned 64-bit number; returns -1 on failure. Redis's string2ull(): strict first, then strtoull()."""
     if _DIGITS(text):
@@ -78,4 +83,4 @@ def parse_unusual_id(text: bytes, missing_seq: int) -> int:
     return -1 if seq < 0 else ms << 64 | seq
 
 
-prefer(globals(), "broker.values.streams._ids", "parse_id")
+prefer(globals(), "broker.values.streams._ids", "format_ids", "parse_id")

@@ -17,7 +17,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from broker.values.streams.entry import entry_prefix
+from broker.values.streams.entry import encode_run, entry_prefix
 from broker.values.streams.ids import MAX_PART
 from broker.values.streams.narrow import LOW, NARROW, narrow_ids, narrow_upper
 from broker.values.streams.packed_fields import fields_text, narrow_text, pack
@@ -101,6 +101,23 @@ class StreamNode:
             self.keys = [key >> 32 << 64 | key & LOW for key in self.keys]
             self.shift = WIDE
         self.keys.append(delta << self.shift | seq)
+
+    def fill(self, id: int, entries: list[list[bytes]], start: int) -> list[bytes]:
+        """Adds those entries from position `start` on that fit, with IDs from `id` on; returns their texts.
+
+        It leaves entries to others if their IDs need keys of another kind, or don't have the same milliseconds.
+        """
+        room = min(self.room, len(entries) - start)
+        delta, seq = (id >> 64) - self.ms, id & MAX_PART
+        end = seq + room
+        if self.texts is None or end > MAX_PART or (self.shift == NARROW and (delta | end) >> 32):
+            return []
+        texts, self.space = encode_run(id, entries, start, self.names, self.space, room, self.first)
+        key = delta << self.shift | seq
+        self.keys.extend(range(key, key + len(texts)))
+        self.texts += texts
+        self.room -= len(texts)
+        return texts
 
     def seal(self) -> None:
         """Packs the entries; from now on there are only deletions."""

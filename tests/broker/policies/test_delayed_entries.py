@@ -14,7 +14,7 @@ from broker.replication.role import Address
 from broker.table.command import DECLARED
 from broker.values.streams.delayed_entry import pack
 from tests.broker.effects import journal
-from tests.broker.inprocess import Client, running
+from tests.broker.inprocess import Broker, Client, running
 from tests.broker.policies.governing import governing
 from tests.oracle.wire import parse
 
@@ -126,6 +126,34 @@ async def test_effects_are_one_unit(autojump_clock: MockClock) -> None:
             ],
         ]
         assert await values(client) == ["1", "2"]
+
+
+@pytest.mark.parametrize("stream", ["", "XADD s 5 n old", f"XADD s {START + 60_000}-18446744073709551600 n old"])
+async def test_runs_of_plain_entries_are_added_as_by_xadd(stream: str, autojump_clock: MockClock) -> None:
+    setup = [line for line in (stream, f"ZADD {SET} 5 nonsense") if line]
+    # Events are announced for each entry, so there is an XADD for each.
+    async with governing(*setup) as runs, governing(*setup, "CONFIG SET notify-keyspace-events KEAp") as single:
+        effects = [journal(broker.broker) for broker, _ in (runs, single)]
+        for _, client in (runs, single):
+            for number in range(250):
+                fields = ("n", number) if number % 60 else ("other", "x" * 400, "n", number)
+                options = {70: ("MAXLEN", 40), 150: ("NOMKSTREAM",)}.get(number, ())
+                await client.send("XADD", "s", "AT", START + 50_000, *options, "*", *fields)
+            for _ in range(250):
+                assert (await client.receive()).startswith(b"$")
+            await client.call("WATCH s")
+        await trio.sleep(51)
+        assert await _outcome(*runs) == await _outcome(*single)
+        assert effects[0] == effects[1]
+
+
+async def _outcome(broker: Broker, client: Client) -> list[object]:
+    await client.call("MULTI")
+    assert await client.call("EXEC") == b"*-1\r\n"
+    changes = [line for line in (await client.text("INFO persistence")).split("\r\n") if "changes" in line]
+    whole = await client.call("XINFO STREAM s FULL COUNT 0")
+    left = await client.call(f"ZRANGE {SET} 0 -1 WITHSCORES")
+    return [whole, left, changes, broker.broker.keyspace.effects.position, await stats(client)]
 
 
 async def test_events_watches_and_waiting_clients(autojump_clock: MockClock) -> None:
@@ -343,7 +371,7 @@ async def test_an_unexpected_error_costs_only_its_entry(
         return xadd(session, args)
 
     monkeypatch.setattr(declared, "handler", failing)
-    async with governing(*(f"XADD s DELAY 100 * n {number}" for number in (1, 2, 3))) as (_, client):
+    async with governing(*(f"XADD s DELAY 100 KEEPREF * n {number}" for number in (1, 2, 3))) as (_, client):
         await trio.sleep(0.3)
         assert await values(client) == ["1", "3"]
         assert await client.call(f"ZCARD {SET}") == b":1\r\n"

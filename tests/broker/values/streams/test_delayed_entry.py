@@ -31,6 +31,20 @@ def test_round_trip(module: ModuleType, number: int, pairs: list[tuple[bytes, by
 
 
 @both
+def test_a_run_of_plain_entries_ends_at_another(module: ModuleType) -> None:
+    fields = [[b"n", b"%d" % number] for number in range(4)]
+    plain = [module.pack(number, entry, []) for number, entry in enumerate(fields)]
+    for other in (module.pack(9, [b"n", b"9"], [b"NOMKSTREAM"]), plain[0][:-1], b"", plain[0] + b"\x92"):
+        members = [*plain, other, *plain]
+        assert module.unpack_plain(members, 0) == fields
+        assert module.unpack_plain(members, 3) == fields[3:]
+        assert module.unpack_plain(members, 4) == []
+        assert module.unpack_plain(members, 6) == fields[1:]
+    # An array of no options is none.
+    assert module.unpack_plain([plain[1] + b"\x90"], 0) == fields[1:2]
+
+
+@both
 def test_many_fields(module: ModuleType) -> None:
     fields = [b"%d" % number for number in range(70_000)]
     assert module.unpack(module.pack(1, fields, []))[0] == fields

@@ -5,7 +5,7 @@ from types import ModuleType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.values.listpack_size import element_size, integer_size
+from broker.values.listpack_size import element_size, integer_size, wrapped_integer_size
 from broker.values.streams.entry import decode_fields
 from tests import twins
 
@@ -87,6 +87,31 @@ def test_an_entry_for_a_node(
         own = sum(map(element_size, fields[::2])) + integer_size(count) + integer_size(2 * count + 4)
         size = values + own - 2
     assert added == (id_bulk, entry, raw, size, ms, seq)
+
+
+@both
+@given(
+    first=st.tuples(st.sampled_from([0, 5, 1 << 40]), PARTS),
+    later=st.tuples(st.sampled_from([0, 1, 127, 128, 1 << 33]), st.integers(0, 2**64 - 20)),
+    entries=st.lists(FIELDS, max_size=8), start=st.integers(0, 3), names=NAMES, space=st.integers(0, 400),
+    room=st.integers(0, 8),
+)  # fmt: skip
+def test_a_run_is_encoded_as_its_entries_are(
+    module: ModuleType, first: tuple[int, int], later: tuple[int, int], entries: list[list[bytes]], start: int,
+    names: list[bytes], space: int, room: int,
+) -> None:  # fmt: skip
+    (ms, seq), (delta, next_seq) = first, later
+    texts: list[bytes] = []
+    left = space
+    for fields in entries[start : start + room]:
+        id = (ms + delta) << 64 | next_seq + len(texts)
+        _, text, raw, size, _, _ = module.encode_added(id, fields, names)
+        if raw >= left:
+            break
+        left -= size + 4 + wrapped_integer_size(delta) + wrapped_integer_size(next_seq + len(texts) - seq)
+        texts.append(text)
+    found = module.encode_run((ms + delta) << 64 | next_seq, entries, start, names, space, room, ms << 64 | seq)
+    assert found == (texts, left)
 
 
 @both

@@ -22,6 +22,13 @@ def test_round_trip(module: ModuleType, id: int) -> None:
 
 
 @both
+@given(id=st.integers(0, MAX_ID - 3) | st.sampled_from([MAX_PART - 1, MAX_ID - 2]))
+def test_texts_of_consecutive_ids(module: ModuleType, id: int) -> None:
+    assert module.format_ids(id, 3) == [format_id(id), format_id(id + 1), format_id(id + 2)]
+    assert module.format_ids(id, 0) == []
+
+
+@both
 @pytest.mark.parametrize(
     ("text", "id"),
     [

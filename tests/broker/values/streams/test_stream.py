@@ -84,6 +84,54 @@ def test_against_a_dictionary(steps: list[tuple[str, int, int]], node_entries: i
     assert stream.memory() > 0
 
 
+RUNS = st.lists(
+    st.tuples(
+        # What the last ID grows by, in either part, and then the entries: the length of a value, and other names.
+        st.sampled_from([1, 90, 1 << 32, 1 << 63, 1 << 64, 200 << 64, 1 << 97]),
+        st.lists(st.tuples(st.sampled_from([0, 3, 70, 300]), st.booleans()), min_size=1, max_size=9),
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=200)
+@given(RUNS, st.sampled_from([(4096, 100), (100, 100), (300, 3), (0, 0)]), st.booleans())
+def test_a_run_is_added_as_its_entries_are(
+    runs: list[tuple[int, list[tuple[int, bool]]]], node: tuple[int, int], measured: bool
+) -> None:
+    limits = DefaultStreamLimits(stream_node_max_bytes=node[0], stream_node_max_entries=node[1])
+    one_by_one, at_once = Stream(limits), Stream(limits)
+    if measured:
+        one_by_one.measured = at_once.measured = 0
+    for growth, sizes in runs:
+        id = one_by_one.last_id + growth
+        entries = [[b"f", b"v" * size, *([b"g", b"1"] if other else [])] for size, other in sizes]
+        for at, fields in enumerate(entries):
+            one_by_one.append(id + at, fields)
+        added = 0
+        while added < len(entries):
+            added += at_once.append_run(id + added, entries, added)
+    assert _state(at_once) == _state(one_by_one)
+
+
+def _state(stream: Stream) -> list[object]:
+    nodes = [
+        (node.first, node.names, node.space, node.room, node.shift, list(node.keys), node.texts, node.packed())
+        for node in stream.nodes()
+    ]
+    counters = (stream.length, stream.first_id, stream.last_id, stream.entries_added, stream.measured)
+    return [counters, nodes, list(stream.entries())]
+
+
+def test_a_run_whose_ids_end_a_millisecond() -> None:
+    stream = Stream()
+    entries = [[b"f", b"%d" % number] for number in range(5)]
+    added = 0
+    while added < 5:
+        added += stream.append_run(ms(8) - 3 + added, entries, added)
+    assert [id for id, _ in stream.entries()] == list(range(ms(8) - 3, ms(8) + 2))
+
+
 def test_nodes_end_where_redis_ends_them() -> None:
     assert filled(250).node_count() == 3
     assert filled(250, DefaultStreamLimits(stream_node_max_entries=10)).node_count() == 25
