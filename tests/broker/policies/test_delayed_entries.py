@@ -130,7 +130,7 @@ async def test_effects_are_one_unit(autojump_clock: MockClock) -> None:
 
 @pytest.mark.parametrize("stream", ["", "XADD s 5 n old", f"XADD s {START + 60_000}-18446744073709551600 n old"])
 async def test_runs_of_plain_entries_are_added_as_by_xadd(stream: str, autojump_clock: MockClock) -> None:
-    setup = [line for line in (stream, f"ZADD {SET} 5 nonsense") if line]
+    setup = [line for line in (stream, f"ZADD {SET} {START + 50_000} nonsense") if line]
     # Events are announced for each entry, so there is an XADD for each.
     async with governing(*setup) as runs, governing(*setup, "CONFIG SET notify-keyspace-events KEAp") as single:
         effects = [journal(broker.broker) for broker, _ in (runs, single)]
