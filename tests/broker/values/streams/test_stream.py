@@ -94,7 +94,6 @@ RUNS = st.lists(
 )
 
 
-@settings(max_examples=200)
 @given(RUNS, st.sampled_from([(4096, 100), (100, 100), (300, 3), (0, 0)]), st.booleans())
 def test_a_run_is_added_as_its_entries_are(
     runs: list[tuple[int, list[tuple[int, bool]]]], node: tuple[int, int], measured: bool
