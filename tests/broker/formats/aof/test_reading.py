@@ -110,7 +110,7 @@ def test_every_flipped_bit_is_found(made: Sample) -> None:
 
 def test_flipped_bits_are_found_across_chunks(made: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(4)
-    for _ in range(2000):
+    for _ in range(500):
         monkeypatch.setattr(aof_reading, "CHUNK", chance.randrange(1, 300))
         data = flipped(made.data, chance.randrange(8 * len(made.data)))
         _, _, error = read(data)
