@@ -74,6 +74,7 @@ def make_slow(broker: Broker, clock: StoppedClock, *names: bytes, per_second: in
 def make_broker(clock: Clock | None = None, watches: Watches | None = None, **directives: object) -> Broker:
     """A broker that serves no clients; directives by attribute name."""
     config = Config()
+    config.save = ()  # FLUSHALL would write a file into the folder that the tests run in
     for name, value in directives.items():
         setattr(config, name, value)
     watches = watches or Watches(create_poller())

@@ -1,5 +1,7 @@
 """SHUTDOWN and WAIT."""
 
+from pathlib import Path
+
 import pytest
 import trio.testing
 
@@ -7,8 +9,8 @@ from tests.broker.inprocess import running
 
 
 @pytest.mark.parametrize("command", ["SHUTDOWN", "SHUTDOWN NOSAVE", "shutdown now force save"])
-async def test_shutdown_ends_the_broker_without_a_reply(command: str) -> None:
-    async with running() as broker:
+async def test_shutdown_ends_the_broker_without_a_reply(command: str, tmp_path: Path) -> None:
+    async with running({"dir": str(tmp_path)}) as broker:
         client = await broker.client()
         await client.send(command)
         await broker.server.stopping.wait()
