@@ -179,21 +179,19 @@ async def test_a_target_that_falls_silent(autojump_clock: trio.testing.MockClock
     async with two() as (source, _, road):
         mover = await source.client()
         await mover.call("SET a 1")
-        source.broker.migrations._connect = _silent
-        assert await mover.call("MIGRATE h 1 a 0 1000") == b"-IOERR error or timeout reading to target instance\r\n"
+        ours, theirs = trio.socket.socketpair()
+
+        async def connect(address: Address, timeout: float, context: ssl.SSLContext | None) -> Link:
+            return TrioLink(trio.SocketStream(ours), timeout)
+
+        source.broker.migrations._connect = connect
+        with theirs:
+            reply = await mover.call("MIGRATE h 1 a 0 1000")
+        assert reply == b"-IOERR error or timeout reading to target instance\r\n"
         road.target = None
         source.broker.migrations._connect = road.connect
         assert await mover.call("MIGRATE h 1 a 0 1000") == b"-IOERR error or timeout connecting to the client\r\n"
         assert await mover.call("GET a") == b"$1\r\n1\r\n"
-
-
-async def _silent(address: Address, timeout: float, context: ssl.SSLContext | None) -> Link:
-    ours, theirs = trio.socket.socketpair()
-    _silent_ends.append(theirs)
-    return TrioLink(trio.SocketStream(ours), timeout)
-
-
-_silent_ends: list[trio.socket.SocketType] = []
 
 
 async def test_connections_are_kept_for_ten_seconds(autojump_clock: trio.testing.MockClock) -> None:
