@@ -3,17 +3,22 @@
 import argparse
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import coredis
 import pytest
+from anyio.abc import Process
 
-from consumers.commands import work_process
+from consumers.commands import work, work_process
 from consumers.commands.running import CommandError
 from consumers.jobs import Queue
-from tests.consumers.forked import ROOT, ForkedProcess
+from tests.consumers import loops
+from tests.consumers.forked import ROOT
 from tests.consumers.jobs import program
 from tests.consumers.jobs.processes import PROGRAM, worker
 from tests.consumers.jobs.program import queue
@@ -31,7 +36,25 @@ async def opened(client: Client) -> AsyncIterator[Queue]:
             yield queue
 
 
-async def lines(process: ForkedProcess) -> list[str]:
+@asynccontextmanager
+async def supervisor(url: str, *words: str, target: str = PROGRAM, folder: Path = ROOT) -> AsyncIterator[Process]:
+    """A supervisor with an interpreter of its own, as its workers have; killed at the end of the block if it runs."""
+    command = [sys.executable, "-c", work.START, target, "--url", url, "--loop", loops.current(), *words]
+    process = await anyio.open_process(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        with anyio.CancelScope(shield=True):
+            # with its pipe, whose other end one of its processes may hold a moment longer
+            await process.aclose()
+
+
+async def lines(process: Process) -> list[str]:
+    assert process.stderr is not None
     return b"".join([data async for data in process.stderr]).decode().splitlines()
 
 
@@ -49,7 +72,7 @@ async def test_a_burst_of_several_queues_ends_when_all_is_done(client: Client, s
 @pytest.mark.trio_only(reason="the supervisor runs Trio in any case")
 async def test_processes_are_replaced_after_so_many_jobs_and_no_job_is_lost(server_url: str, opened: Queue) -> None:
     words = ("--processes", "2", "--max-jobs", "5", "--concurrency", "1", "--prefetch", "1", "--name", "w", "--json")
-    async with worker(server_url, *words) as process:
+    async with supervisor(server_url, *words) as process:
         jobs = []
         while not any(one.name in ("w-3", "w-4") for one in [one async for one in queue.workers()]):
             jobs += await queue.enqueue_many(program.work.call(len(jobs) + n, 0.02) for n in range(10))
@@ -68,7 +91,7 @@ async def test_processes_are_replaced_after_so_many_jobs_and_no_job_is_lost(serv
 
 @pytest.mark.trio_only(reason="the supervisor runs Trio in any case")
 async def test_they_end_when_their_supervisor_is_killed(server_url: str, opened: Queue) -> None:
-    async with worker(server_url, "--processes", "2") as process:
+    async with supervisor(server_url, "--processes", "2") as process:
         job = await program.work.enqueue(1, 0.3)
         while (counts := await queue.counts()).workers < 2 or not counts.running:
             await anyio.sleep(0.05)
@@ -100,10 +123,11 @@ async def test_a_change_of_the_source_restarts_them(server_url: str, client: Cli
     with anyio.fail_after(60):
         async with (
             theirs.open(client),
-            worker(server_url, "--reload", target="changing_app:queue", folder=tmp_path) as process,
+            supervisor(server_url, "--reload", target="changing_app:queue", folder=tmp_path) as process,
         ):
             assert await (await which.enqueue()).result(timeout=20) == 1
             write("(")
+            assert process.stderr is not None
             said = b""
             while b"waiting for a change of the source" not in said:
                 said += await process.stderr.receive()
