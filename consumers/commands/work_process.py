@@ -89,6 +89,10 @@ class _Process:
                 tasks.start_soon(self._end_at_signal, signals, everything, ending)
                 if display is not None:
                     tasks.start_soon(display.run, self.workers, self.counts)
+                if options.supervised:
+                    # before the server is connected to, which may be out of reach for long
+                    link = await WorkLink.opened(options.supervised[0])
+                    tasks.start_soon(self._heed, link, everything, ending)
                 async with AsyncExitStack() as stack:
                     await self._open(stack)
                     async with anyio.create_task_group() as working:
@@ -96,9 +100,7 @@ class _Process:
                             for worker in self.workers:
                                 starting.start_soon(working.start, worker.run)
                         self._check_memory()
-                        if options.supervised:
-                            link = await WorkLink.opened(options.supervised[0])
-                            tasks.start_soon(self._heed, link, everything, ending)
+                        if link is not None:
                             await link.say(READY)
                             tasks.start_soon(self._ask_for_a_successor, link)
                         if options.burst:

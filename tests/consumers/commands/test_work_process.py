@@ -3,6 +3,7 @@
 import argparse
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -103,6 +104,20 @@ async def test_they_end_when_their_supervisor_is_killed(server_url: str, opened:
         told = await lines(process)
     assert sum("the supervisor is gone: finishing running jobs" in line for line in told) == 2
     assert any("[1] consumers.jobs: " in line for line in told)
+
+
+@pytest.mark.trio_only(reason="the supervisor runs Trio in any case")
+@pytest.mark.usefixtures("server_kind")
+async def test_they_end_without_a_supervisor_and_a_server() -> None:
+    with anyio.fail_after(60), socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # and does not listen
+        async with supervisor(f"redis://127.0.0.1:{silent.getsockname()[1]}", "--processes", "2") as process:
+            assert process.stderr is not None
+            told = b""
+            while not (b"[1] " in told and b"[2] " in told and told.count(b"out of reach") > 1):
+                told += await process.stderr.receive()
+            process.kill()
+            assert sum("the supervisor is gone" in line for line in await lines(process)) == 2
 
 
 @pytest.mark.trio_only(reason="the supervisor runs Trio in any case")
