@@ -15,6 +15,7 @@ from broker.commands.streams.arguments import (
     strict_id,
 )
 from broker.keyspace.events import STREAM, Event
+from broker.process.reclaim import LARGE
 from broker.table.arguments import integer
 from broker.table.command import DELETE, DENYOOM, INSERT, RW, UPDATE, WRITE, command, container, key
 from broker.table.parsers import Parser
@@ -165,7 +166,8 @@ def xgroup_destroy(session: Client, args: list[bytes]) -> bytes:
     if group is None:
         return ZERO
     session.db.keyspace.dirty += 1
-    session.db.keyspace.release(group)
+    if max(len(group.pel), len(group.consumers)) >= LARGE:
+        session.db.keyspace.release(group)
     session.db.notify(XGROUP_DESTROY, args[2])
     # Clients waiting in the group get an error, because it is gone.
     signal_ready(session.db, args[2])
