@@ -2,13 +2,13 @@
 --
 -- Lua reports that memory has ended by a jump, which must never happen inside of a crossing (see sandbox.py). `calm` is
 -- how much may be used for a crossing to need less than is left under any circumstances. Beyond it the callee is the
--- one that lifts the cap first; it is restored as soon as it is back, before anything else is done. What a callee is
--- given takes memory for tables, functions and threads, before it can lift anything; it has no use for them.
+-- one that lifts the cap first; what held before is restored as soon as it is back, before anything else is done. What a
+-- callee is given takes memory for tables, functions and threads, before it can lift anything; it has no use for them.
 
 local cage = ...
 
 local collectgarbage, error, next, pcall, select, type = collectgarbage, error, next, pcall, select, type
-local lift, restore = cage.lift, cage.restore
+local restore, impose, release = cage.restore, cage.impose, cage.release
 
 local UNLIMITED = 1 / 0
 local calm = UNLIMITED -- kilobytes
@@ -61,12 +61,12 @@ end
 
 -- Calls a function with the cap as it should be, which Python has lifted to pass the arguments.
 function cage.capped(entered, ...)
-  restore()
+  impose()
   return entered(...)
 end
 
 -- What a function of the cage gives to Python that is no plain value.
 function cage.leaving(...)
-  lift()
+  release()
   return ...
 end

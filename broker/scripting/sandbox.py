@@ -10,6 +10,8 @@ allocator never refuses anything while a value crosses the border:
   lifting one and restores the cap afterwards. A crossing allocates the value itself and may double existing structures
   (the string table, a stack); below a quarter of the cap that always fits.
 - The other direction goes through `enter`, by the same rule. Between runs the cap is set only while little is in use.
+- Crossings nest: Python has lifted the cap to call Lua, and the hook calls Python from there. So what is restored is
+  not the cap, but what held before (`_outside`).
 
 Large replies are fetched by a separate call, once there is certainly room for them. And Python's callables never raise,
 so that a script never gets hold of a Python object.
@@ -72,7 +74,9 @@ for _, kind in pairs({ "plain", "lifting" }) do
     cage[kind][name] = python.as_function(callable)
   end
 end
-cage.lift, cage.restore = python.as_function(cage.lift), python.as_function(cage.restore)
+for _, name in pairs({ "lift", "restore", "impose", "release" }) do
+  cage[name] = python.as_function(cage[name])
+end
 return loadstring(cage.parts.cage, "=cage")(cage)
 """
 
@@ -100,6 +104,7 @@ class Sandbox:
         self._border = border = self._in_c(callables["call"])
         self._used: Callable[[], int] = border.used if border is not None else self._lua.get_memory_used
         self._set_limit: Callable[[int], None] = border.set_limit if border is not None else self._lua.set_max_memory
+        self._outside = UNLIMITED  # the limit around the calls that Lua makes
         self._cage = cage = self._caged({**callables, "patch": _patched}, constants)
         self._run_without_keys: Callable[..., Any] = cage[b"run_without_keys"]
         self._run_with_key: Callable[..., Any] = cage[b"run_with_key"]
@@ -144,7 +149,8 @@ class Sandbox:
         given = table_from({name.encode(): value for name, value in constants.items()})
         given[b"plain"] = table_from(plain)
         given[b"lifting"] = table_from({name: self._lifting(function) for name, function in plain.items()})
-        given[b"lift"], given[b"restore"] = self._lift, self._restore
+        given[b"lift"], given[b"restore"] = self._lifting(_nothing), self._restore
+        given[b"impose"], given[b"release"] = self._impose, self._lift
         given[b"hook_every"], given[b"hook_closely"] = HOOK_EVERY, HOOK_CLOSELY
         given[b"long_between_hooks"], given[b"look_every"] = LONG_BETWEEN_HOOKS, LOOK_EVERY
         given[b"max_pattern"] = MAX_PATTERN
@@ -207,14 +213,22 @@ class Sandbox:
 
         return lifted
 
+    def _restore(self) -> None:
+        """After a single call of Lua's that has lifted the cap."""
+        self._set_limit(self._outside)
+
     def _lift(self) -> None:
+        """From here to `_impose` or `_rest` nothing is refused, whatever Lua calls meanwhile."""
+        self._outside = UNLIMITED
         self._set_limit(UNLIMITED)
 
-    def _restore(self) -> None:
+    def _impose(self) -> None:
+        self._outside = self._cap
         self._set_limit(self._cap)
 
     def _rest(self) -> None:
         """Between runs: the cap is set only while it could not refuse anything."""
+        self._outside = self._cap
         self._set_limit(UNLIMITED if self._used() > self._calm else self._cap)
 
     def limit_memory(self, max_memory: int) -> None:
@@ -351,6 +365,10 @@ def _outcome(found: Any) -> Outcome:
     if found.__class__ is bytes:
         return bulk(found)
     return found[0] if found[1] == _REPLY else found  # type: ignore[no-any-return]
+
+
+def _nothing() -> None:
+    pass
 
 
 def _patched(code: bytes) -> bytes | None:

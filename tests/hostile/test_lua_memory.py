@@ -60,6 +60,17 @@ return 1
 """
 )
 
+KEEPER: Final = """#!lua name=keeper
+local kept = {}
+redis.register_function('keep', function(keys, arguments)
+  pcall(function() for i = 1, tonumber(arguments[1]) do kept[i] = ('x'):rep(40) .. i end end)
+end)
+"""
+
+LARGE_LIBRARY: Final = """#!lua name=large
+redis.register_function('large', function() return #{%s} end)
+"""
+
 SOAK: Final = bool(os.environ.get("TRIMARAN_SOAK"))
 ROOM: Final = [0, 100, 1000, 4096, 16_384, 65_536] if SOAK else [0, 1000, 16_384]
 """Bytes that are left when a function is called."""
@@ -127,7 +138,7 @@ def many_arguments() -> None:
     """Arguments that take all of Lua's memory, at the default and at small caps."""
     random.seed(7)
     session = make_session(make_broker())
-    for size in (118, 36, 7):
+    for size in (118, 36, 7, 118, 7):
         words = [random.randbytes(size) for _ in range(1_048_000)]
         assert run(session, [b"EVAL", b"return #ARGV", b"0", *words]) == b":1048000\r\n"
         assert run(session, [b"EVAL", b"return 1", b"0"]) == b":1\r\n"
@@ -142,6 +153,23 @@ def many_arguments() -> None:
                 assert run(session, [b"EVAL", b"return {ARGV[1], KEYS[1]}", b"0"]) == b"*0\r\n"
 
 
+def hooks_while_python_allocates() -> None:
+    """The clock read every few instructions, also in what Python calls itself to hand over arguments and code."""
+    sandbox.HOOK_EVERY = 11  # type: ignore[misc]
+    sandbox.LOOK_EVERY = 0  # type: ignore[misc]
+    session = make_session(make_broker(lua_max_memory=4 << 20))
+    assert run(session, [b"FUNCTION", b"LOAD", KEEPER.encode()]) == b"$6\r\nkeeper\r\n"
+    for kept in (0, 5000, 12_000, 20_000):
+        run(session, [b"FCALL", b"keep", b"0", b"%d" % kept])
+        for count in range(10_000, 80_000, 5000):  # the last that are let in take more than they were estimated
+            words = [b"%07d" % i for i in range(count)]
+            for command in ([b"EVAL", b"return #ARGV", b"0"], [b"EVAL", b"return #KEYS", b"%d" % count]):
+                assert run(session, [*command, *words])[:1] in b":-"
+            library = LARGE_LIBRARY % (f"'{count}'," * 2000)
+            assert run(session, [b"FUNCTION", b"LOAD", b"REPLACE", library.encode()])[:1] in b"$-"
+        assert run(session, [b"EVAL", b"return 1", b"0"]) == b":1\r\n"
+
+
 def attack(function: Callable[[], None]) -> None:
     program = f"from {__name__} import {function.__name__} as attack; attack()"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -152,7 +180,9 @@ def attack(function: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize(
-    "function", [a_small_cap, the_default_cap, kills_at_any_time, many_arguments], ids=lambda f: f.__name__
+    "function",
+    [a_small_cap, the_default_cap, kills_at_any_time, many_arguments, hooks_while_python_allocates],
+    ids=lambda f: f.__name__,
 )
 def test_memory_that_is_full(function: Callable[[], None]) -> None:
     attack(function)
