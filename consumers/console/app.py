@@ -91,6 +91,7 @@ class Console:
             self.history = History(self.viewpoint.server, self._other_servers, self._clock)
             tasks.start_soon(self.viewpoint.server.run)
             tasks.start_soon(self.history.run)
+            tasks.start_soon(self.look_for_server)
             try:
                 async with self._pushing():
                     try:
@@ -99,6 +100,18 @@ class Console:
                         self.close()
             finally:
                 tasks.cancel_scope.cancel()
+
+    async def look_for_server(self) -> None:
+        """Say in the log if the server isn't there, or refuses the console's own user: only pages would tell."""
+        try:
+            await self.viewpoint.server.call(b"PING")
+        except Unreachable as error:
+            logger.warning("%s can't be reached: %s", self.place, error)
+        except AuthenticationError as error:
+            if self.policy.login is not Login.SERVER:  # otherwise users bring credentials of their own
+                logger.warning("%s refuses the console's user: %s", self.place, error)
+        except RedisError:
+            pass  # it answers
 
     @asynccontextmanager
     async def _pushing(self) -> AsyncIterator[None]:

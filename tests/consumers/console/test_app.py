@@ -3,7 +3,9 @@
 import logging
 
 import pytest
+import trio
 
+from consumers.console.access.policy import Login, Policy
 from consumers.console.app import PAGES
 from consumers.console.pages import clients
 from tests.consumers.console.consoles import Browser, open_browser, open_console
@@ -44,6 +46,24 @@ async def test_a_server_that_is_away_is_reported() -> None:
     async with open_console("redis://127.0.0.1:1/0") as app, Browser(app) as browser:
         text = await browser.page("/", 503)
         assert "The server can&#39;t be reached: no connection to 127.0.0.1:1: Connection refused" in text
+
+
+async def test_the_log_says_at_the_start_that_the_server_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_console("redis://:secret@127.0.0.1:1/0"):
+        with trio.fail_after(30):
+            while "redis://***@127.0.0.1:1/0 can't be reached: no connection to 127.0.0.1:1" not in caplog.text:
+                await trio.sleep(0.01)
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("login", [Login.NONE, Login.SERVER])
+async def test_the_log_says_at_the_start_that_the_console_has_no_password(
+    login: Login, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with in_process_broker(requirepass="secret") as url, open_console(url, Policy(login)) as app:
+        await app.state.console.look_for_server()
+        refused = f"{url} refuses the console's user: the server wants a password"
+        assert (refused in caplog.text) == (login is Login.NONE)
 
 
 async def test_a_fault_is_in_the_log_only(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
