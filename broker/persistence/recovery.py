@@ -409,6 +409,7 @@ class Recovery:
         if manifest.increments:
             last = manifest.increments[-1]
             self._stream.resume(last.end_offset or last.start_offset or 0)
+        size = folder.size()  # asked for before a file is open, which a failure would leave open
         if not manifest.increments:
             file = folder.add_increment()
             checksum = 0
@@ -416,7 +417,7 @@ class Recovery:
             if manifest.reopened() != manifest:
                 folder.put_manifest(manifest.reopened())
             file = self._disk.append(folder.file(manifest.increments[-1].name))
-        self._journal.open(file, folder.size(), checksum)
+        self._journal.open(file, size, checksum)
 
 
 @contextlib.contextmanager

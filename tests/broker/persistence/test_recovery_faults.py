@@ -21,7 +21,7 @@ CUT = aof("SET a 1", "SET b 1")[:-1]
 # A disk that fails
 
 
-@pytest.mark.parametrize(("call", "error"), each_fault(30))
+@pytest.mark.parametrize(("call", "error"), each_fault(56))
 async def test_each_call_of_a_start_may_fail(call: int, error: int) -> None:
     """The start is refused, or it has all the data; a later start has it in any case."""
     disk = folder(rdb("SET a 1"), aof("SET b 1"), CUT, b"", history=aof("SET old 1"))
@@ -38,7 +38,7 @@ async def test_each_call_of_a_start_may_fail(call: int, error: int) -> None:
     assert not disk.open_files
 
 
-@pytest.mark.parametrize("call", range(30))
+@pytest.mark.parametrize("call", range(36))
 async def test_each_call_of_a_first_start_may_fail(call: int) -> None:
     disk = SimulatedDisk()
     disk.fail(call, errno.EIO)
