@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -34,6 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A run that a script has put into the background ignores interrupts, and so would the processes that tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--oracle-examples") is not None:
         os.environ["TRIMARAN_ORACLE_EXAMPLES"] = str(config.getoption("--oracle-examples"))
 

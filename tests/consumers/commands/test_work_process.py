@@ -93,9 +93,12 @@ async def test_processes_are_replaced_after_so_many_jobs_and_no_job_is_lost(serv
 @pytest.mark.trio_only(reason="the supervisor runs Trio in any case")
 async def test_they_end_when_their_supervisor_is_killed(server_url: str, opened: Queue) -> None:
     async with supervisor(server_url, "--processes", "2") as process:
-        job = await program.work.enqueue(1, 0.3)
-        while (counts := await queue.counts()).workers < 2 or not counts.running:
+        while (await queue.counts()).workers < 2:
             await anyio.sleep(0.05)
+        # not before: the first process might have done it before the second one is there
+        job = await program.work.enqueue(1, 1.0)
+        while not (await queue.counts()).running:
+            await anyio.sleep(0.02)
         process.kill()
         # what runs is finished
         assert await job.result(timeout=20) == 1
