@@ -15,7 +15,7 @@ from consumers.jobs.clock import Clock
 from consumers.jobs.entries import read_entry
 from consumers.jobs.locating import body_info, dead_info, entry_info, running_info
 from consumers.jobs.names import Keys
-from consumers.jobs.periodic import read_schedule
+from consumers.jobs.periodic import read_due, read_schedule
 from consumers.jobs.reports import WorkerReport, alive, fresh_reports, running_jobs
 from consumers.jobs.searching import query
 from consumers.jobs.states import Counts, JobInfo, JobState, Schedule, WorkerInfo
@@ -76,7 +76,7 @@ async def schedules(link: Link, keys: Keys) -> AsyncGenerator[Schedule, None]:
     """Yield the schedules that workers have declared and then those made at run time, by name."""
     due, stored = await query(link, [(b"HGETALL", keys.periodic), (b"HGETALL", keys.schedules)])
     for name in sorted(due):
-        yield read_schedule(name.decode(), float(due[name]), stored.get(name))
+        yield read_schedule(decoded(name), read_due(due[name]), stored.get(name))
     for schedule in await plans.listed(link, keys):
         yield schedule
 

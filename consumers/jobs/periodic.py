@@ -32,10 +32,11 @@ from consumers.jobs.entries import JobEntry
 from consumers.jobs.later import postpone
 from consumers.jobs.names import Keys
 from consumers.jobs.states import Missed, Schedule
+from consumers.names import decoded, encoded
 from consumers.retry import persist
 from consumers.transactions import Ask, Transactions
 
-__all__ = ["ABANDONED_SECONDS", "CATCH_UP", "Periodic", "Scheduler", "missed", "read_schedule"]
+__all__ = ["ABANDONED_SECONDS", "CATCH_UP", "Periodic", "Scheduler", "missed", "read_due", "read_schedule"]
 
 LOOK_SECONDS = 30.0
 """A worker wakes at least this often: for clocks that were set, machines that slept, and to vouch for its schedules."""
@@ -45,6 +46,9 @@ ABANDONED_SECONDS = 3 * LOOK_SECONDS
 
 PAUSED_SECONDS = 1.0
 """How often a worker checks its schedules while the queue is paused."""
+
+LATEST = 253402300800.0
+"""The year 10000, which no time of Python's reaches."""
 
 MOST_JITTER = 86400.0
 
@@ -222,9 +226,9 @@ class Scheduler:
             due = periodic.after(last)
         return [*commands, *self._occurrence(periodic, due), self._vouch(periodic, _Standing(), now)], due
 
-    async def _ask(self, ask: Ask, name: str) -> tuple[float | None, _Standing]:
+    async def _ask(self, ask: Ask, name: str | bytes) -> tuple[float | None, _Standing]:
         last, standing = await ask([(b"HGET", self._keys.periodic, name), (b"HGET", self._keys.schedules, name)])
-        return None if last is None else float(last), _standing(standing)
+        return read_due(last), _standing(standing) or _Standing()
 
     def _occurrence(self, periodic: Periodic, due: float) -> list[Command]:
         id, expires = _id(periodic.name, due), periodic.expires(due)
@@ -240,7 +244,7 @@ class Scheduler:
         return (b"HSET", self._keys.schedules, periodic.name, _encode(vouched))
 
     def _withdrawal(self, name: str, due: float) -> list[Command]:
-        id = _id(name, due)
+        id = encoded(_id(name, due))
         return [(b"INCR", self._keys.moves), (b"ZREM", self._keys.later, id), (b"HDEL", self._keys.bodies, id)]
 
     # Schedules of jobs that this worker does not have.
@@ -257,10 +261,11 @@ class Scheduler:
             first = _Standing(seen=self._clock())
             unknown: list[Command] = []
             for name in scheduled:
-                if name.decode() in self._names:
+                if decoded(name) in self._names:
                     continue
-                found[name.decode()] = _standing(standings[name]) if name in standings else first
-                if name not in standings:
+                standing = _standing(standings.get(name))
+                found[decoded(name)] = standing or first
+                if standing is None:
                     unknown.append((b"HSET", keys.schedules, name, _encode(first)))
             return unknown, None
 
@@ -272,14 +277,14 @@ class Scheduler:
         self._swept = self._clock()
 
     async def _forget(self, name: str) -> None:
-        keys = self._keys
+        keys, field = self._keys, encoded(name)
 
         async def decide(ask: Ask) -> tuple[Sequence[Command], None]:
-            last, standing = await self._ask(ask, name)
-            if last is None or not standing.abandoned(self._clock()):
+            last, standing = await self._ask(ask, field)
+            if not standing.abandoned(self._clock()):
                 return [], None
-            forget: list[Command] = [(b"HDEL", keys.periodic, name), (b"HDEL", keys.schedules, name)]
-            return [*self._withdrawal(name, last), *forget], None
+            withdrawal = self._withdrawal(name, last) if last is not None else []
+            return [*withdrawal, (b"HDEL", keys.periodic, field), (b"HDEL", keys.schedules, field)], None
 
         await self._transactions.run([keys.periodic, keys.schedules, keys.moves], decide)
 
@@ -289,15 +294,28 @@ def _id(name: str, due: float) -> str:
     return f"{name}@{due:.0f}"
 
 
-def read_schedule(name: str, due: float, stored: bytes | None) -> Schedule:
+def read_due(stored: bytes | None) -> float | None:
+    """The time for which an occurrence was scheduled last; None if there is none, or what is stored is damaged."""
+    try:
+        due = -1.0 if stored is None else float(stored)
+    except ValueError:
+        return None
+    return due if 0.0 <= due < LATEST else None
+
+
+def read_schedule(name: str, due: float | None, stored: bytes | None) -> Schedule:
     """A periodic job's schedule, from what the server stores."""
-    standing = _standing(stored)
-    expression, zone, _ = standing.schedule.rsplit(" ", 2) if standing.schedule else ("", "", "")
+    standing = _standing(stored) or _Standing()
+    expression, zone, _ = [*standing.schedule.rsplit(" ", 2), "", ""][:3]
     return Schedule(
         name=name, job=name, expression=expression, timezone=zone, due=due, jitter=standing.jitter,
         missed=standing.missed, paused=False, declared=True, seen=standing.seen,
     )  # fmt: skip
 
 
-def _standing(stored: bytes | None) -> _Standing:
-    return _Standing() if stored is None else _decode(stored)
+def _standing(stored: bytes | None) -> _Standing | None:
+    """None if there is none, or what is stored is damaged: then nobody vouches for it yet."""
+    try:
+        return None if stored is None else _decode(stored)
+    except msgspec.DecodeError:
+        return None

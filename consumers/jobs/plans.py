@@ -12,6 +12,7 @@ never begins after the plan has been changed, paused or removed.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ from consumers.jobs.clock import Clock
 from consumers.jobs.entries import JobEntry
 from consumers.jobs.later import postpone
 from consumers.jobs.names import Keys
-from consumers.jobs.periodic import CATCH_UP, Periodic, missed
+from consumers.jobs.periodic import CATCH_UP, Periodic, missed, read_due
 from consumers.jobs.searching import query
 from consumers.jobs.states import Missed, Schedule
 from consumers.retry import persist
@@ -104,7 +105,18 @@ def _plan(stored: bytes | None) -> Plan | None:
 
 
 def _read(stored: Mapping[bytes, bytes]) -> dict[str, Plan]:
-    return {name.decode(): plan for name, one in stored.items() if (plan := _plan(one)) is not None}
+    """The plans by name. A name that is no text is none of ours."""
+    found: dict[str, Plan] = {}
+    for name, one in stored.items():
+        with contextlib.suppress(UnicodeDecodeError):
+            if (plan := _plan(one)) is not None:
+                found[name.decode()] = plan
+    return found
+
+
+def _due(planned: bytes | None) -> float | None:
+    """The time for which an occurrence was scheduled last; None if there is none, or what is stored is damaged."""
+    return None if planned is None else read_due(planned.partition(b" ")[0])
 
 
 def _id(name: str, due: float, revision: str) -> str:
@@ -170,10 +182,10 @@ class Plans:
         return await self._transactions.run([keys.plans, keys.planned, keys.moves], decide)
 
     def _withdrawal(self, name: str, last: bytes | None) -> list[Command]:
-        if last is None:
+        due = _due(last)
+        if last is None or due is None:
             return []
-        due, revision = last.decode().split(" ")
-        id = _id(name, float(due), revision)
+        id = _id(name, due, last.partition(b" ")[2].decode(errors="replace"))
         return [(b"INCR", self._keys.moves), (b"ZREM", self._keys.later, id), (b"HDEL", self._keys.bodies, id)]
 
     def _occurrence(self, periodic: Periodic, plan: Plan, moment: float) -> tuple[float, list[Command]]:
@@ -199,8 +211,8 @@ class Plans:
             now, commands, following = self._clock(), list[Command](), float("inf")
             stored, planned = await ask([(b"HGETALL", keys.plans), (b"HGETALL", keys.planned)])
             for name, plan in _read(stored).items():
-                last = planned.get(name.encode())
-                due = 0.0 if last is None else float(last.split(b" ")[0])
+                last = _due(planned.get(name.encode()))
+                due = 0.0 if last is None else last
                 if plan.paused or paused:
                     continue
                 if due <= now:
@@ -225,11 +237,10 @@ async def listed(link: Link, keys: Keys) -> list[Schedule]:
     stored, planned = await query(link, [(b"HGETALL", keys.plans), (b"HGETALL", keys.planned)])
     found: list[Schedule] = []
     for name, plan in sorted(_read(stored).items()):
-        last = planned.get(name.encode())
         found.append(
             Schedule(
                 name=name, job=plan.job, expression=plan.expression, timezone=plan.zone,
-                due=None if last is None else float(last.split(b" ")[0]), jitter=plan.jitter, missed=plan.missed,
+                due=_due(planned.get(name.encode())), jitter=plan.jitter, missed=plan.missed,
                 paused=plan.paused, declared=False, seen=None,
             )
         )  # fmt: skip

@@ -199,6 +199,40 @@ async def test_a_schedule_that_nobody_has_any_more_is_forgotten(client: Client, 
     assert await client.exists([KEYS.periodic, KEYS.schedules]) == 0
 
 
+DAMAGED = [b"", b"\xff", b'{"seen": "x"}', b"nan", b"-inf", b"1e300"]
+
+
+@pytest.mark.parametrize("damaged", DAMAGED)
+async def test_what_is_damaged_of_a_schedule_is_replaced(client: Client, workers: Workers, damaged: bytes) -> None:
+    hourly = periodic("0 * * * *")
+    await workers.start(hourly).schedule(hourly)
+    for key in (KEYS.periodic, KEYS.schedules):
+        await client.hset(key, {"tidy": damaged})
+        workers.now += 1
+        assert await workers.start(hourly).schedule(hourly) == moment("2026-01-01T01:00:00+00:00")
+        assert await waiting(client) == ["01:00:00"]
+
+
+@pytest.mark.parametrize("damaged", DAMAGED)
+async def test_what_is_damaged_of_another_schedule_is_forgotten_in_time(
+    client: Client, workers: Workers, damaged: bytes
+) -> None:
+    mine = periodic("0 * * * *")
+    scheduler = workers.start(mine)
+    await scheduler.schedule(mine)
+    for name in ("other", b"\xff\x00"):
+        await client.hset(KEYS.periodic, {name: damaged})
+        await client.hset(KEYS.schedules, {name: damaged})
+    await scheduler.sweep()
+    assert not scheduler.is_abandoned("other")
+    workers.now += ABANDONED_SECONDS + 1
+    await scheduler.schedule(mine)
+    await scheduler.sweep()
+    assert scheduler.is_abandoned("other")
+    assert list(await client.hgetall(KEYS.periodic)) == list(await client.hgetall(KEYS.schedules)) == [b"tidy"]
+    assert await waiting(client) == ["01:00:00"]
+
+
 async def test_what_an_earlier_version_had_scheduled_is_taken_over(client: Client, workers: Workers) -> None:
     due = moment("2027-01-01T00:00:00+00:00")
     await client.hset(KEYS.periodic, {"tidy": f"{due:.6f}"})

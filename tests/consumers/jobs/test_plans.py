@@ -58,6 +58,24 @@ async def test_a_damaged_schedule_holds_up_no_other_and_is_replaced(client: Clie
     assert [one.name for one in await schedules(queue)] == ["broken", "whole"]
 
 
+@pytest.mark.parametrize("damaged", [b"", b" ", b"\xff", b"soon x", b"nan x", b"1e300 x", b"-1 x"])
+async def test_a_damaged_time_is_determined_again(client: Client, queue: Queue, damaged: bytes) -> None:
+    @queue.job()
+    async def work(n: int) -> None: ...
+
+    await client.hset(queue.keys.plans, {b"\xff": b"\xc1"})
+    await queue.schedule("mine", work.call(1), EACH_HOUR)
+    await client.hset(queue.keys.planned, {"mine": damaged})
+    await client.hset(queue.keys.periodic, {"old": damaged, b"\xff": damaged})
+    await client.hset(queue.keys.schedules, {"old": damaged})
+    assert {one.name: one.due for one in await schedules(queue)} == {"mine": None, "old": None, "\udcff": None}
+    async with Worker(queue).open():
+        with anyio.fail_after(20):
+            while {one.name: one.due for one in await schedules(queue)}["mine"] is None:
+                await anyio.sleep(0.01)
+    assert await queue.schedule("mine", work.call(2), EACH_HOUR)
+
+
 async def test_mistakes_are_told_at_once(queue: Queue) -> None:
     @queue.job()
     async def work(n: int) -> None: ...
