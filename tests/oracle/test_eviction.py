@@ -160,6 +160,8 @@ def test_volatile_ttl_evicts_the_soonest() -> None:
         client.do("RPUSH stays x")
         client.do("CONFIG SET maxmemory 1")
         client.do("SET new v")
+        for meanwhile in MEANWHILE:
+            client.do(meanwhile)
         client.do("KEYS *")
         for _ in range(10):
             subscriber.receive()
@@ -177,6 +179,8 @@ def test_lfu_evicts_the_least_used() -> None:
                 client.do(f"GET {name}")
         client.do("CONFIG SET maxmemory 1")
         client.do("GET a")
+        for meanwhile in MEANWHILE:
+            client.do(meanwhile)
         for _ in range(4):
             subscriber.receive()
         subscriber.nothing()
@@ -330,6 +334,8 @@ def test_lru_evicts_the_longest_unused() -> None:
             client.do(["RESTORE", name, 0, DUMPED, "IDLETIME", idle])
         client.do("CONFIG SET maxmemory 1")
         client.do("GET a")
+        for meanwhile in MEANWHILE:
+            client.do(meanwhile)
         for _ in range(4):
             subscriber.receive()
         subscriber.nothing()

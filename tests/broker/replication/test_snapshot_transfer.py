@@ -133,9 +133,11 @@ async def test_a_client_that_stops_reading_is_closed(monkeypatch: pytest.MonkeyP
         client = await asking(broker, "capa", "eof")
         await trio.sleep(0.2)
         transfers = broker.broker.snapshot_transfers
-        session = transfers._transfers[0].receivers[0].session
-        now = snapshot_transfer.time.monotonic()
-        for seconds, open_ in ((1, True), (61, True), (62, False)):
+        transfers.cron()  # nothing more leaves after what this has seen
+        receiver = transfers._transfers[0].receivers[0]
+        session = receiver.session
+        now = receiver.moved = snapshot_transfer.time.monotonic()
+        for seconds, open_ in ((1, True), (60, True), (61, False)):
             monkeypatch.setattr(snapshot_transfer.time, "monotonic", lambda at=now + seconds: at)
             broker.server.tick.begin()
             transfers.cron()

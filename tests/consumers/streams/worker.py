@@ -33,7 +33,7 @@ async def work(name: str, url: str, partitions: int | None) -> None:
                 await client.rpush(f"order:{message.data['customer']}", [message.data["n"]])
 
         consumer: Consumer[Any] = Consumer(
-            client, stream="orders", group="billing", consumer=name, ack_wait=1.0, max_deliver=4,
+            client, stream="orders", group="billing", consumer=name, ack_wait=2.0, max_deliver=4,
             retry=Backoff(0.05, 2, 0.2), dead_letter="orders.dead", prefetch=16, concurrency=4, block=0.5,
             partitions=partitions, order_by=None if partitions is None else "customer",
         )  # fmt: skip
