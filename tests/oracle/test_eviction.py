@@ -254,9 +254,10 @@ def test_a_small_limit_holds_what_it_holds_in_redis(policy: str) -> None:
             for number in range(count):
                 reply = connection.call("SET", f"key:{number}", "v" * size, "EX", "1000")
                 refused += reply.startswith(b"-OOM")
-                assert reply == b"+OK\r\n" or policy == "noeviction"
             kept.append(int(connection.call("DBSIZE")[1:]))
-            assert refused == (count - kept[-1] if policy == "noeviction" else 0)
+            if policy == "noeviction":
+                assert refused == count - kept[-1]
+        assert not refused or policy == "noeviction"  # by ours; the reference refuses a write now and then
         assert 0.85 * kept[0] < kept[1] < 1.2 * kept[0]
 
 
@@ -268,7 +269,9 @@ def test_limits_that_the_interpreter_would_fill(limit: str) -> None:
         kept = []
         for connection in (client.theirs, client.ours):
             for number in range(int(limit[:-2]) * 12):
-                assert connection.call("SET", f"key:{number}", "v" * 100_000) == b"+OK\r\n"
+                reply = connection.call("SET", f"key:{number}", "v" * 100_000)
+                # the reference refuses one in a hundred thousand, which find no key to evict in a growing table
+                assert reply == b"+OK\r\n" or connection is client.theirs
             kept.append(int(connection.call("DBSIZE")[1:]))
         assert 0.85 * kept[0] < kept[1] < 1.2 * kept[0]
 
