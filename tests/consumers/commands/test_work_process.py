@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -86,7 +87,8 @@ async def test_processes_are_replaced_after_so_many_jobs_and_no_job_is_lost(serv
     by = {one.get("worker_process") for one in told if " is done in " in one["message"]}
     assert {1, 2} & by and None not in by
     assert any(one["message"] == "another process has taken over: finishing running jobs" for one in told)
-    assert any(one["message"].startswith("worker w-3 for the queue killed, 1 jobs") for one in told)
+    # whichever of them was there first
+    assert any(re.match("worker w-[34] for the queue killed, 1 jobs", one["message"]) for one in told)
     assert {one["level"] for one in told} == {"INFO"}
 
 
